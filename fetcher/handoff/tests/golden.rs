@@ -1,6 +1,8 @@
 //! Holds the file formats: a golden file for each schema, and what a reader does with files that are not right.
 //! A change of either format takes a new golden file here; the old ones stay and must go on reading.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, outside #[test] functions")]
+
 use std::path::{Path, PathBuf};
 
 use handoff::{
