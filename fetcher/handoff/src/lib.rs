@@ -8,6 +8,7 @@
 //! It depends on none of our crates and does no networking, so the sidecar that links it stays small.
 
 pub mod digest;
+pub mod duration;
 pub mod exit_code;
 pub mod integrity;
 pub mod layout;

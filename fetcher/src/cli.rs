@@ -1,0 +1,216 @@
+//! The command line: flags, their environment variables and their help. No meaning is given to them here; that
+//! is [`config`](crate::config).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use handoff::{Integrity, ModelDigest, duration};
+
+/// Fetches a machine-learning model by name and version into a volume, verified.
+///
+/// Every flag can be given by its environment variable. Credentials come from where each ecosystem keeps them
+/// (AWS_*, MLFLOW_TRACKING_*), never from flags. Exit codes: 0 done, 64 bad configuration, 65 integrity, 66 not
+/// found, 69 unavailable, 70 internal error, 73 no space, 74 local I/O, 75 interrupted, 77 denied.
+#[derive(Debug, Parser)]
+#[command(name = "fetcher", version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// URI and destination pairs, as KServe's storage initializer is called; each is pulled in turn.
+    #[arg(value_name = "URI DEST")]
+    pub pairs: Vec<String>,
+    /// Settings of a fetch by pairs.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+    /// How to log.
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Fetch, verify and publish a model into a directory, with a receipt: the init container's command.
+    Pull(PullArgs),
+    /// Print the immutable plan that a pull would carry out; no weights are read.
+    Resolve(ResolveArgs),
+    /// Hash again what the receipt of a model directory lists.
+    Verify(VerifyArgs),
+    /// Print SHA256SUMS of a directory; the model digest goes to standard error.
+    Digest(DigestArgs),
+    /// Add a version to a catalog.
+    Publish(PublishArgs),
+}
+
+/// Which model.
+#[derive(Debug, Args)]
+pub struct ReferenceArgs {
+    /// Registry that knows the model: mlflow+http(s)://host, catalog+file:///dir, catalog+s3://bucket/prefix,
+    /// catalog+http(s)://host/path.
+    #[arg(long, env = "MODEL_REGISTRY", value_name = "URI")]
+    pub registry: Option<String>,
+    /// Name of the model.
+    #[arg(long, env = "MODEL_NAME", value_name = "NAME")]
+    pub model_name: Option<String>,
+    /// Version, or @alias.
+    #[arg(long, env = "MODEL_VERSION", value_name = "VERSION")]
+    pub model_version: Option<String>,
+    /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), models:/name/version.
+    /// Name and version are then only labels.
+    #[arg(long, env = "MODEL_URI", value_name = "URI")]
+    pub uri: Option<String>,
+}
+
+/// Which digest the model must have.
+#[derive(Debug, Args)]
+pub struct DigestPinArgs {
+    /// Digest that the whole model must have; see `fetcher digest`.
+    #[arg(long, env = "MODEL_DIGEST", value_name = "sha256:HEX")]
+    pub digest: Option<ModelDigest>,
+    /// Weakest acceptable evidence for a file: recorded, store, manifest, registry, signed, pinned.
+    #[arg(long, env = "FETCHER_INTEGRITY", value_name = "RUNG", default_value_t = Integrity::Recorded)]
+    pub integrity: Integrity,
+}
+
+/// Where the model is on this machine.
+#[derive(Debug, Args)]
+pub struct VolumeArgs {
+    /// Directory of the model.
+    #[arg(long = "dest", env = "MODEL_DIR", value_name = "DIR", default_value = "/mnt/models")]
+    pub model_dir: PathBuf,
+    /// Directory of receipt, progress and partial files; on the same volume as the model
+    /// [default: .plimsoll below the model's].
+    #[arg(long = "state-dir", env = "MODEL_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// How hard to try.
+#[derive(Debug, Args)]
+pub struct FetchArgs {
+    /// Files fetched at the same time.
+    #[arg(long, env = "FETCHER_CONNECTIONS", value_name = "N", default_value_t = 8,
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub connections: u16,
+    /// Attempts at one request before giving up; bytes that arrive start the count anew.
+    #[arg(long, env = "FETCHER_RETRY_ATTEMPTS", value_name = "N", default_value_t = 8,
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub retry_attempts: u32,
+    /// Time for the whole run, after which nothing is tried again.
+    #[arg(long, env = "FETCHER_DEADLINE", value_name = "DURATION", default_value = "6h",
+          value_parser = duration::parse)]
+    pub deadline: Duration,
+    /// Longest silence on a connection before it is cut and asked again.
+    #[arg(long, env = "FETCHER_STALL_TIMEOUT", value_name = "DURATION", default_value = "30s",
+          value_parser = duration::parse)]
+    pub stall_timeout: Duration,
+    /// File for the one-line outcome. The default is written to only where it exists, as it does in a Pod.
+    #[arg(long, env = "FETCHER_TERMINATION_LOG", value_name = "FILE")]
+    pub termination_log: Option<PathBuf>,
+}
+
+/// How to log, on standard error.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Form of the log.
+    #[arg(long, env = "FETCHER_LOG_FORMAT", value_name = "FORMAT", default_value = "text", global = true)]
+    pub log_format: LogFormat,
+    /// Least severe level that is shown: error, warn, info, debug, trace.
+    #[arg(long, env = "FETCHER_LOG_LEVEL", value_name = "LEVEL", default_value = "info", global = true)]
+    pub log_level: tracing::Level,
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people, with bars on a terminal.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Arguments of `pull`.
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub reference: ReferenceArgs,
+    /// Which digest it must have.
+    #[command(flatten)]
+    pub pin: DigestPinArgs,
+    /// Where to put it.
+    #[command(flatten)]
+    pub volume: VolumeArgs,
+    /// How hard to try.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+}
+
+/// Arguments of `resolve`.
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    /// Which model.
+    #[command(flatten)]
+    pub reference: ReferenceArgs,
+    /// Which digest it must have.
+    #[command(flatten)]
+    pub pin: DigestPinArgs,
+    /// Form of the plan on standard output.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub output: OutputFormat,
+    /// How hard to try.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+}
+
+/// Form of a printed plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Directory of the model.
+    #[arg(value_name = "DIR", env = "MODEL_DIR")]
+    pub model_dir: PathBuf,
+    /// Directory of its receipt [default: .plimsoll below the model's].
+    #[arg(long = "state-dir", env = "MODEL_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Arguments of `digest`.
+#[derive(Debug, Args)]
+pub struct DigestArgs {
+    /// Directory to hash.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+/// Arguments of `publish`.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// Directory whose files become the version.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Which version to make.
+    #[command(flatten)]
+    pub reference: ReferenceArgs,
+    /// A measured quality to write into the descriptor; may be given several times.
+    #[arg(long = "metric", value_name = "NAME=NUMBER")]
+    pub metrics: Vec<String>,
+    /// Where the version came from, such as commit=…, run=…, data=…; may be given several times.
+    #[arg(long = "source", value_name = "KEY=TEXT")]
+    pub source: Vec<String>,
+    /// Alias to point at the new version; may be given several times.
+    #[arg(long = "alias", value_name = "ALIAS")]
+    pub aliases: Vec<String>,
+    /// How hard to try.
+    #[command(flatten)]
+    pub fetch: FetchArgs,
+}

@@ -1,0 +1,156 @@
+//! `fetcher pull`: the main job. Resolve, plan, transfer, verify, publish, receipt.
+
+use std::sync::Arc;
+
+use handoff::{Phase, Receipt, receipt};
+
+use crate::config::Pull;
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::redact::ByteSize;
+use crate::report::ticker::Ticker;
+use crate::report::{Tracker, now};
+use crate::retry::Budget;
+use crate::transfer::Transfer;
+use crate::transfer::staging::Staging;
+use crate::verify::{VerifiedModel, seal};
+use crate::volume::{Finished, Volume, failed};
+
+/// Fetches one model, or finds it in place. Returns the line for people.
+pub(crate) async fn run(job: &Pull) -> Result<String, Error> {
+    let volume = Arc::new(Volume::open(job.layout.clone())?);
+    let tracker = Arc::new(Tracker::new(job.wanted.reference.id(), volume.attempt()));
+    let ticker = Ticker::start(Arc::clone(&tracker), volume.layout().progress());
+    let outcome = tokio::select! {
+        outcome = fetch(job, &volume, &tracker) => outcome,
+        signal = crate::signal::received() => Err(Error::Interrupted { signal, kept: kept(&tracker) }),
+    };
+    match &outcome {
+        Ok(_) => tracker.phase(Phase::Fetched),
+        Err(error) => tracker.failed(error.exit_code().code(), failure_line(job, error)),
+    }
+    ticker.finish();
+    outcome
+}
+
+/// The line that people see of a failed pull.
+pub(crate) fn failure_line(job: &Pull, error: &Error) -> String {
+    crate::report::termination::fit(&format!("{}: {}", job.wanted.reference.id(), error.chain()))
+}
+
+/// The line that people see of a model that is in place.
+pub(crate) fn success_line(receipt: &Receipt, how: &str) -> String {
+    let digest: String = receipt.digest.to_string().chars().take("sha256:".len() + 12).collect();
+    format!("{} {digest} {} {how}", receipt.model, ByteSize(receipt.bytes))
+}
+
+fn kept(tracker: &Tracker) -> String {
+    let seen = tracker.snapshot(crate::report::Rate::default());
+    match seen.percent() {
+        Some(percent) => format!("{percent} % is kept for the next start"),
+        None => format!("{} are kept for the next start", ByteSize(seen.bytes)),
+    }
+}
+
+/// The receipt of a verified model that is in place.
+async fn in_place(volume: &Arc<Volume>) -> Option<Receipt> {
+    let volume = Arc::clone(volume);
+    // May hash the whole model, and a signal must still be heard.
+    match tokio::task::spawn_blocking(move || volume.finished()).await {
+        Ok(Finished::Yes(receipt)) => Some(*receipt),
+        Ok(Finished::Broken(why)) => {
+            let cause = std::error::Error::source(&why).map_or_else(String::new, |cause| format!(": {cause}"));
+            tracing::warn!("fetching anew: {why}{cause}");
+            None
+        }
+        Ok(Finished::No) | Err(_) => None,
+    }
+}
+
+async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Result<String, Error> {
+    let in_place = in_place(volume).await;
+    if let Some(receipt) = &in_place
+        && is_wanted(job, receipt)
+        && !job.wanted.reference.is_floating()
+    {
+        return already_there(volume, receipt);
+    }
+    tracker.phase(Phase::Resolving);
+    let budget = Budget::new(job.network.attempts, job.network.deadline);
+    let (plan, stores) = super::plan(&job.wanted, &job.network.connect()?, &budget).await?;
+    if let Some(receipt) = &in_place
+        && is_wanted(job, receipt)
+        && receipt.resolved == plan.resolved
+        && plan.digest.is_none_or(|digest| digest == receipt.digest)
+    {
+        return already_there(volume, receipt);
+    }
+    tracing::info!(
+        version = plan.resolved.version,
+        uri = plan.resolved.uri,
+        files = plan.files.len(),
+        bytes = plan.total_bytes(),
+        "resolved {}",
+        plan.model
+    );
+    tracker.planned(plan.total_bytes(), plan.files.len());
+    let area = volume.layout().staging();
+    let staging = Staging::open(&area, &plan).map_err(failed("open", &area))?;
+    let staged = staging.bytes().map_err(failed("look at", &area))?;
+    let known: u64 = plan.files.iter().filter_map(|file| file.size).sum();
+    volume.check_space(known.saturating_sub(staged))?;
+    volume.invalidate()?;
+
+    tracker.phase(Phase::Fetching);
+    let transfer = Transfer { stores, connections: job.connections, budget, tracker: Arc::clone(tracker) };
+    let files = transfer.run(&plan, staging).await?;
+    tracker.phase(Phase::Verifying);
+    let model = seal(files, &plan)?;
+    tracker.phase(Phase::Publishing);
+    let receipt = receipt(&plan, &model, volume, tracker);
+    crate::publish::publish(volume, &model, &receipt)?;
+    for file in &receipt.files {
+        tracing::debug!(size = file.size, sha256 = %file.sha256, checked = %file.checked, "{}", file.path);
+    }
+    tracing::info!(integrity = %receipt.integrity, resumed_bytes = receipt.resumed_bytes, "in place");
+    Ok(success_line(&receipt, &format!("in {:.0} s", receipt.seconds)))
+}
+
+/// Whether a receipt is for what is asked for.
+fn is_wanted(job: &Pull, receipt: &Receipt) -> bool {
+    let reference = &job.wanted.reference;
+    receipt.model == reference.id()
+        && receipt.resolved.registry == reference.registry()
+        && reference.uri().is_none_or(|uri| uri == receipt.resolved.uri)
+        && job.wanted.pinned.is_none_or(|pinned| pinned == receipt.digest)
+        && (receipt.integrity >= job.wanted.least || job.wanted.pinned.is_some())
+}
+
+/// Vouches for a model that is in place. A receipt from an earlier boot was checked in full and is renewed.
+fn already_there(volume: &Volume, receipt: &Receipt) -> Result<String, Error> {
+    if receipt.boot_id != volume.boot_id() {
+        let renewed = Receipt { boot_id: volume.boot_id().to_owned(), ..receipt.clone() };
+        let path = volume.layout().receipt();
+        renewed.write(&path).map_err(failed("write", &path))?;
+    }
+    Ok(success_line(receipt, "already in place"))
+}
+
+fn receipt(plan: &Plan, model: &VerifiedModel, volume: &Volume, tracker: &Tracker) -> Receipt {
+    let files: Vec<_> = model.files().iter().map(|file| file.entry().clone()).collect();
+    Receipt {
+        schema: receipt::SCHEMA,
+        model: plan.model.clone(),
+        resolved: plan.resolved.clone(),
+        digest: model.digest(),
+        integrity: model.integrity(),
+        signer: None,
+        bytes: files.iter().map(|file| file.size).sum(),
+        files,
+        resumed_bytes: tracker.resumed_bytes(),
+        seconds: (tracker.seconds() * 1000.0).round() / 1000.0,
+        fetcher: env!("CARGO_PKG_VERSION").to_owned(),
+        boot_id: volume.boot_id().to_owned(),
+        completed_at: now(),
+    }
+}

@@ -1,0 +1,44 @@
+//! `fetcher resolve`: prints the plan that a pull would carry out. No weights are read.
+
+use std::fmt::Write as _;
+
+use crate::cli::OutputFormat;
+use crate::config::Resolve;
+use crate::error::Error;
+use crate::plan::Plan;
+use crate::redact::ByteSize;
+use crate::retry::Budget;
+
+pub(crate) async fn run(job: &Resolve) -> Result<String, Error> {
+    let budget = Budget::new(job.network.attempts, job.network.deadline);
+    let (plan, _) = super::plan(&job.wanted, &job.network.connect()?, &budget).await?;
+    let text = match job.output {
+        OutputFormat::Text => for_people(&plan),
+        OutputFormat::Json => {
+            let json = serde_json::to_string_pretty(&plan).map_err(|error| Error::Output(error.into()))?;
+            format!("{json}\n")
+        }
+    };
+    super::print(&text)?;
+    Ok(format!("{}: version {} at {}", plan.model, plan.resolved.version, plan.resolved.uri))
+}
+
+fn for_people(plan: &Plan) -> String {
+    let size = |bytes: Option<u64>| bytes.map_or_else(|| "?".to_owned(), |bytes| ByteSize(bytes).to_string());
+    let digest = plan.digest.map_or_else(|| "not known beforehand".to_owned(), |digest| digest.to_string());
+    let mut text = format!(
+        "model    {}\nregistry {}\nversion  {}\nuri      {}\ndigest   {digest}\nsize     {} in {} files\n",
+        plan.model,
+        plan.resolved.registry,
+        plan.resolved.version,
+        plan.resolved.uri,
+        size(plan.total_bytes()),
+        plan.files.len(),
+    );
+    for file in &plan.files {
+        let rung = file.expected.map_or("recorded", |expected| expected.rung.name());
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {:>10}  {rung:<8}  {}", size(file.size), file.path);
+    }
+    text
+}

@@ -1,0 +1,420 @@
+//! What a run is to do, checked as a whole before any socket or file is touched.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use handoff::{Integrity, Layout, ModelDigest, ModelId};
+
+use crate::cli::{
+    Cli, Command, DigestPinArgs, FetchArgs, OutputFormat, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs,
+};
+use crate::credentials::{Environment, MlflowCredentials, S3Settings};
+use crate::http::ClientError;
+use crate::name::{ModelName, NameError, VersionName, VersionRef};
+use crate::resolve::ModelRef;
+use crate::uri::{RegistryUri, StoreUri, UriError};
+
+/// What stands for the version of a model that was named by its address alone.
+pub const UNVERSIONED: &str = "unversioned";
+/// Where the kubelet reads a container's last words.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// A run.
+#[derive(Debug)]
+pub enum Job {
+    /// Fetch one model, or several in turn.
+    Pull(Vec<Pull>),
+    /// Print a plan.
+    Resolve(Resolve),
+    /// Check a directory against its receipt.
+    Verify(Layout),
+    /// Print digests of a directory.
+    Digest(PathBuf),
+    /// Add a version to a catalog.
+    Publish(Publish),
+}
+
+impl Job {
+    /// Where the outcome of this run goes, if it is one that a Pod waits for.
+    pub fn termination_log(&self) -> Option<TerminationLog> {
+        match self {
+            Self::Pull(pulls) => pulls.first().map(|pull| pull.termination_log.clone()),
+            Self::Resolve(job) => Some(job.termination_log.clone()),
+            Self::Verify(_) | Self::Digest(_) | Self::Publish(_) => None,
+        }
+    }
+}
+
+/// A fetch.
+#[derive(Debug)]
+pub struct Pull {
+    /// Which model, and what it must be.
+    pub wanted: Wanted,
+    /// Where to put it.
+    pub layout: Layout,
+    /// Files fetched at the same time.
+    pub connections: usize,
+    /// How to reach registries and stores.
+    pub network: Network,
+    /// Where the outcome goes.
+    pub termination_log: TerminationLog,
+}
+
+/// Which model, and what it must be.
+#[derive(Debug)]
+pub struct Wanted {
+    /// Which model.
+    pub reference: ModelRef,
+    /// The digest it must have.
+    pub pinned: Option<ModelDigest>,
+    /// The weakest rung that is accepted for a file.
+    pub least: Integrity,
+}
+
+/// A plan to print.
+#[derive(Debug)]
+pub struct Resolve {
+    /// Which model, and what it must be.
+    pub wanted: Wanted,
+    /// In which form.
+    pub output: OutputFormat,
+    /// How to reach registries and stores.
+    pub network: Network,
+    /// Where the outcome goes.
+    pub termination_log: TerminationLog,
+}
+
+/// A version to add to a catalog.
+#[derive(Debug)]
+pub struct Publish {
+    /// Where the files are.
+    pub directory: PathBuf,
+    /// The catalog.
+    pub catalog: StoreUri,
+    /// Name of the model.
+    pub name: ModelName,
+    /// Version to make.
+    pub version: VersionName,
+    /// Qualities for the descriptor.
+    pub metrics: BTreeMap<String, f64>,
+    /// Provenance for the descriptor.
+    pub source: BTreeMap<String, String>,
+    /// Aliases to point at the version.
+    pub aliases: Vec<VersionName>,
+    /// How to reach the catalog.
+    pub network: Network,
+}
+
+/// How to reach registries and stores.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Attempts at one request.
+    pub attempts: u32,
+    /// Time for the whole run.
+    pub deadline: Duration,
+    /// Longest silence on a connection.
+    pub stall: Duration,
+    /// Certificates to trust beside the bundled ones: `SSL_CERT_FILE`.
+    pub extra_roots: Option<PathBuf>,
+    /// Credentials for MLflow.
+    pub mlflow: MlflowCredentials,
+    /// Settings and credentials for S3.
+    pub s3: S3Settings,
+}
+
+/// The open form of [`Network`]: what every registry and store is reached through.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// The HTTP client.
+    pub client: reqwest::Client,
+    /// Credentials for MLflow.
+    pub mlflow: MlflowCredentials,
+    /// Settings and credentials for S3.
+    pub s3: S3Settings,
+}
+
+impl Network {
+    /// Builds the HTTP client.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn connect(&self) -> Result<Connection, ClientError> {
+        let client = crate::http::client(self.extra_roots.clone(), self.stall)?;
+        Ok(Connection { client, mlflow: self.mlflow.clone(), s3: self.s3.clone() })
+    }
+}
+
+/// Where the one-line outcome goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TerminationLog {
+    /// [`TERMINATION_LOG`], if it is there: outside a Pod it is not, and must not be made.
+    IfPresent(PathBuf),
+    /// A file that was asked for by name.
+    Always(PathBuf),
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A setting that is needed is missing.
+    #[error("{setting} is not set")]
+    Missing {
+        /// The setting's flag and variable.
+        setting: &'static str,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A name is not one.
+    #[error("{setting} is not usable")]
+    Name {
+        /// The setting's flag and variable.
+        setting: &'static str,
+        /// Why.
+        source: NameError,
+    },
+    /// An address is not one.
+    #[error("{setting} is not usable")]
+    Uri {
+        /// The setting's flag and variable.
+        setting: &'static str,
+        /// Why.
+        source: UriError,
+    },
+    /// A combination that makes no sense, or a value in the wrong form.
+    #[error("{problem}")]
+    Unusable {
+        /// What is wrong.
+        problem: String,
+        /// What to do.
+        hint: &'static str,
+    },
+}
+
+const REGISTRY: &str = "--registry (MODEL_REGISTRY)";
+const NAME: &str = "--model-name (MODEL_NAME)";
+const VERSION: &str = "--model-version (MODEL_VERSION)";
+const URI: &str = "--uri (MODEL_URI)";
+const NO_CREDENTIALS: &str =
+    "give credentials by the environment: MLFLOW_TRACKING_USERNAME and _PASSWORD, or AWS_ACCESS_KEY_ID …";
+
+impl ConfigError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing { hint, .. } | Self::Unusable { hint, .. } => Some(hint),
+            Self::Uri { source: UriError::Credentials { .. }, .. } => Some(NO_CREDENTIALS),
+            Self::Name { .. } | Self::Uri { .. } => None,
+        }
+    }
+}
+
+/// Gives the command line its meaning.
+///
+/// # Errors
+/// See [`ConfigError`].
+pub fn job(cli: Cli, environment: Environment<'_>) -> Result<Job, ConfigError> {
+    match cli.command {
+        None => pairs(&cli.pairs, &cli.fetch, environment).map(Job::Pull),
+        Some(Command::Pull(args)) => pull(args, environment).map(|pull| Job::Pull(vec![pull])),
+        Some(Command::Resolve(args)) => resolve(args, environment).map(Job::Resolve),
+        Some(Command::Verify(args)) => Ok(Job::Verify(Layout::new(args.model_dir, args.state_dir))),
+        Some(Command::Digest(args)) => Ok(Job::Digest(args.directory)),
+        Some(Command::Publish(args)) => publish(args, environment).map(Job::Publish),
+    }
+}
+
+fn pull(args: PullArgs, environment: Environment<'_>) -> Result<Pull, ConfigError> {
+    Ok(Pull {
+        wanted: wanted(args.reference, &args.pin, environment)?,
+        layout: Layout::new(args.volume.model_dir, args.volume.state_dir),
+        connections: usize::from(args.fetch.connections),
+        network: network(&args.fetch, environment),
+        termination_log: termination_log(&args.fetch),
+    })
+}
+
+fn resolve(args: ResolveArgs, environment: Environment<'_>) -> Result<Resolve, ConfigError> {
+    Ok(Resolve {
+        wanted: wanted(args.reference, &args.pin, environment)?,
+        output: args.output,
+        network: network(&args.fetch, environment),
+        termination_log: termination_log(&args.fetch),
+    })
+}
+
+/// KServe's contract: `URI DEST [URI DEST]…`.
+fn pairs(words: &[String], fetch: &FetchArgs, environment: Environment<'_>) -> Result<Vec<Pull>, ConfigError> {
+    let (pairs, rest) = words.as_chunks::<2>();
+    if pairs.is_empty() || !rest.is_empty() {
+        return Err(ConfigError::Unusable {
+            problem: format!("expected pairs of a URI and a destination, got {} arguments", words.len()),
+            hint: "call `fetcher URI DEST [URI DEST]…` or one of the subcommands, see `fetcher --help`",
+        });
+    }
+    let one = |[uri, destination]: &[String; 2]| {
+        let reference = ReferenceArgs {
+            registry: environment("MODEL_REGISTRY"),
+            model_name: None,
+            model_version: None,
+            uri: Some(uri.clone()),
+        };
+        let pin = DigestPinArgs { digest: None, integrity: Integrity::Recorded };
+        Ok(Pull {
+            wanted: wanted(reference, &pin, environment)?,
+            layout: Layout::new(destination, None),
+            connections: usize::from(fetch.connections),
+            network: network(fetch, environment),
+            termination_log: termination_log(fetch),
+        })
+    };
+    pairs.iter().map(one).collect()
+}
+
+fn wanted(
+    args: ReferenceArgs,
+    pin: &DigestPinArgs,
+    environment: Environment<'_>,
+) -> Result<Wanted, ConfigError> {
+    Ok(Wanted { reference: reference(args, environment)?, pinned: pin.digest, least: pin.integrity })
+}
+
+fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Result<ModelRef, ConfigError> {
+    let registry = given(args.registry);
+    let Some(uri) = given(args.uri) else {
+        let registry = registry.ok_or(ConfigError::Missing {
+            setting: REGISTRY,
+            hint: "name a registry, or give the model's address with --uri (MODEL_URI)",
+        })?;
+        let registry = registry.parse().map_err(|source| ConfigError::Uri { setting: REGISTRY, source })?;
+        let (name, version) = name_and_version(args.model_name, args.model_version)?;
+        return Ok(ModelRef::Registered { registry, name, version });
+    };
+    if let Some(in_registry) = uri.strip_prefix("models:/") {
+        return mlflow_reference(in_registry, registry, environment);
+    }
+    let uri: StoreUri = uri.parse().map_err(|source| ConfigError::Uri { setting: URI, source })?;
+    let name = given(args.model_name).unwrap_or_else(|| uri.display_name());
+    let version = given(args.model_version).unwrap_or_else(|| UNVERSIONED.to_owned());
+    Ok(ModelRef::Uri { uri, model: ModelId { name, version } })
+}
+
+/// `models:/name/version` or `models:/name@alias`, as MLflow writes them.
+fn mlflow_reference(
+    text: &str,
+    registry: Option<String>,
+    environment: Environment<'_>,
+) -> Result<ModelRef, ConfigError> {
+    let server = registry
+        .or_else(|| environment("MLFLOW_TRACKING_URI").map(|server| format!("mlflow+{server}")))
+        .ok_or(ConfigError::Missing { setting: REGISTRY, hint: "set MODEL_REGISTRY or MLFLOW_TRACKING_URI" })?;
+    let registry: RegistryUri =
+        server.parse().map_err(|source| ConfigError::Uri { setting: REGISTRY, source })?;
+    let (name, version) = match (text.rsplit_once('@'), text.rsplit_once('/')) {
+        (Some((name, alias)), _) => (name, format!("@{alias}")),
+        (None, Some((name, version))) => (name, version.to_owned()),
+        (None, None) => {
+            return Err(ConfigError::Unusable {
+                problem: format!("{URI} names no version"),
+                hint: "write models:/name/version or models:/name@alias",
+            });
+        }
+    };
+    let (name, version) = name_and_version(Some(name.to_owned()), Some(version))?;
+    Ok(ModelRef::Registered { registry, name, version })
+}
+
+fn name_and_version(
+    name: Option<String>,
+    version: Option<String>,
+) -> Result<(ModelName, VersionRef), ConfigError> {
+    let missing = |setting| ConfigError::Missing { setting, hint: "name the model and its version" };
+    let name = given(name).ok_or(missing(NAME))?;
+    let version = given(version).ok_or(missing(VERSION))?;
+    let name = name.parse().map_err(|source| ConfigError::Name { setting: NAME, source })?;
+    if version == "latest" {
+        return Err(ConfigError::Unusable {
+            problem: format!("{VERSION} is `latest`, which may mean another model tomorrow"),
+            hint: "name a version, or an alias as `@alias`",
+        });
+    }
+    let version = version.parse().map_err(|source| ConfigError::Name { setting: VERSION, source })?;
+    Ok((name, version))
+}
+
+fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, ConfigError> {
+    let hint = "publish to catalog+file://, catalog+s3:// or catalog+http(s)://, with a name and a version";
+    let unusable = |problem: String| ConfigError::Unusable { problem, hint };
+    let (catalog, name, version) = match reference(args.reference, environment)? {
+        ModelRef::Registered {
+            registry: RegistryUri::Catalog(catalog),
+            name,
+            version: VersionRef::Named(version),
+        } => (catalog, name, version),
+        ModelRef::Registered { version: VersionRef::Alias(_), .. } => {
+            return Err(unusable(format!("{VERSION} is an alias, expected a version")));
+        }
+        _ => return Err(unusable(format!("{REGISTRY} is not a catalog"))),
+    };
+    if version.as_str() == crate::catalog::ALIASES {
+        return Err(unusable(format!("{VERSION} is `aliases`, which a catalog keeps for itself")));
+    }
+    let metrics = args.metrics.iter().map(|pair| {
+        let (name, value) = key_and_value("--metric", pair)?;
+        match value.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok((name, number)),
+            _ => Err(unusable(format!("--metric {name}: expected a number, got `{}`", value.escape_debug()))),
+        }
+    });
+    let metrics = metrics.collect::<Result<_, _>>()?;
+    let source = args.source.iter().map(|pair| key_and_value("--source", pair));
+    let aliases = args.aliases.iter().map(|alias| {
+        let alias = alias.strip_prefix('@').unwrap_or(alias);
+        alias.parse().map_err(|source| ConfigError::Name { setting: "--alias", source })
+    });
+    Ok(Publish {
+        directory: args.directory,
+        catalog,
+        name,
+        version,
+        metrics,
+        source: source.collect::<Result<_, _>>()?,
+        aliases: aliases.collect::<Result<_, _>>()?,
+        network: network(&args.fetch, environment),
+    })
+}
+
+fn key_and_value(flag: &str, pair: &str) -> Result<(String, String), ConfigError> {
+    let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
+        let problem = format!("{flag}: expected `key=value`, got `{}`", pair.escape_debug());
+        ConfigError::Unusable { problem, hint: "see `fetcher publish --help`" }
+    })?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
+    Network {
+        attempts: fetch.retry_attempts,
+        deadline: fetch.deadline,
+        stall: fetch.stall_timeout,
+        extra_roots: environment("SSL_CERT_FILE").map(PathBuf::from),
+        mlflow: MlflowCredentials::from_environment(environment),
+        s3: S3Settings::from_environment(environment),
+    }
+}
+
+fn termination_log(fetch: &FetchArgs) -> TerminationLog {
+    match &fetch.termination_log {
+        Some(path) => TerminationLog::Always(path.clone()),
+        None => TerminationLog::IfPresent(TERMINATION_LOG.into()),
+    }
+}
+
+/// An empty value, as a manifest's unset key gives, counts as none.
+fn given(value: Option<String>) -> Option<String> {
+    value.filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

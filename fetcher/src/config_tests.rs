@@ -1,0 +1,93 @@
+use clap::Parser as _;
+
+use super::*;
+
+fn parse(words: &[&str]) -> Result<Job, ConfigError> {
+    let cli = Cli::try_parse_from(["fetcher"].iter().chain(words)).unwrap();
+    job(cli, &|name| (name == "MLFLOW_TRACKING_URI").then(|| "http://tracking:5000".to_owned()))
+}
+
+fn pulled(words: &[&str]) -> ModelRef {
+    match parse(words) {
+        Ok(Job::Pull(mut pulls)) => pulls.remove(0).wanted.reference,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refused(words: &[&str]) -> ConfigError {
+    parse(words).map(|job| panic!("{job:?}")).unwrap_err()
+}
+
+const CATALOG: &str = "catalog+file:///srv/models";
+
+#[test]
+fn a_model_is_named_in_a_registry() {
+    let reference = pulled(&["pull", "--registry", CATALOG, "--model-name", "a", "--model-version", "@b"]);
+    assert_eq!(reference.id(), ModelId { name: "a".into(), version: "@b".into() });
+    assert!(reference.is_floating());
+}
+
+#[test]
+fn a_uri_wins_and_takes_name_and_version_as_labels() {
+    let uri = ["pull", "--uri", "s3://b/models/fraud"];
+    assert_eq!(pulled(&uri).id().to_string(), "fraud unversioned");
+    let labelled = [&uri[..], &["--model-name", "x", "--model-version", "1", "--registry", CATALOG]].concat();
+    assert_eq!(pulled(&labelled).id().to_string(), "x 1");
+}
+
+#[test]
+fn mlflow_uris_name_a_registered_model() {
+    let reference = pulled(&["pull", "--uri", "models:/fraud detection@champion"]);
+    assert_eq!(reference.id().to_string(), "fraud detection @champion");
+    assert_eq!(reference.registry(), "mlflow+http://tracking:5000");
+    assert_eq!(pulled(&["pull", "--uri", "models:/fraud/3"]).id().to_string(), "fraud 3");
+    assert!(refused(&["pull", "--uri", "models:/fraud"]).to_string().ends_with("names no version"));
+}
+
+#[test]
+fn pairs_are_pulled_in_turn() {
+    match parse(&["s3://b/a", "/mnt/models/a", "file:///b", "/mnt/models/b"]) {
+        Ok(Job::Pull(pulls)) => {
+            let places: Vec<_> = pulls.iter().map(|pull| pull.layout.model_dir().to_owned()).collect();
+            assert_eq!(places, [PathBuf::from("/mnt/models/a"), PathBuf::from("/mnt/models/b")]);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(refused(&["s3://b/a"]).to_string().contains("pairs of a URI and a destination"));
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named_with_a_hint() {
+    let missing = refused(&["pull"]);
+    assert_eq!(missing.to_string(), "--registry (MODEL_REGISTRY) is not set");
+    assert!(missing.hint().is_some());
+    let no_version = refused(&["pull", "--registry", CATALOG, "--model-name", "a"]);
+    assert_eq!(no_version.to_string(), "--model-version (MODEL_VERSION) is not set");
+    let empty = refused(&["pull", "--registry", CATALOG, "--model-name", "", "--model-version", "1"]);
+    assert_eq!(empty.to_string(), "--model-name (MODEL_NAME) is not set");
+    let latest = refused(&["pull", "--registry", CATALOG, "--model-name", "a", "--model-version", "latest"]);
+    assert!(latest.to_string().contains("may mean another model tomorrow"));
+    let secret = refused(&["pull", "--registry", "mlflow+https://u:p@h", "--model-name", "a"]);
+    assert!(secret.hint().is_some_and(|hint| hint.contains("MLFLOW_TRACKING_USERNAME")));
+}
+
+#[test]
+fn publishing_needs_a_catalog_and_a_version() {
+    let named = ["--model-name", "a", "--model-version"];
+    let publish = |registry, version, more: &[&'static str]| {
+        parse(&[&["publish", "/dir", "--registry", registry][..], &named, &[version], more].concat())
+    };
+    assert!(publish(CATALOG, "v1", &["--metric", "f1=0.93", "--alias", "@best", "--source", "run=7"]).is_ok());
+    assert!(publish(CATALOG, "@best", &[]).is_err());
+    assert!(publish(CATALOG, "aliases", &[]).is_err());
+    assert!(publish("mlflow+http://h", "v1", &[]).is_err());
+    for metric in ["f1", "=1", "f1=high", "f1=NaN"] {
+        assert!(publish(CATALOG, "v1", &["--metric", metric]).is_err(), "{metric}");
+    }
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    use clap::CommandFactory as _;
+    Cli::command().debug_assert();
+}

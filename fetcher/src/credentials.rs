@@ -1,0 +1,141 @@
+//! Credentials, read once from where each ecosystem keeps them, never from flags.
+//!
+//! The environment comes in as a function, so that tests need not change the process's own. None of these
+//! types prints its secrets.
+
+use std::fmt;
+
+use object_store::aws::AmazonS3ConfigKey;
+use reqwest::RequestBuilder;
+
+/// Reads one environment variable; empty counts as unset.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// How to authenticate with an MLflow server, as MLflow's own client does: basic wins over a token.
+#[derive(Clone, Default)]
+pub enum MlflowCredentials {
+    /// None were given.
+    #[default]
+    Anonymous,
+    /// `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
+    Basic {
+        /// The user.
+        username: String,
+        /// The password.
+        password: String,
+    },
+    /// `MLFLOW_TRACKING_TOKEN`.
+    Bearer(String),
+}
+
+impl MlflowCredentials {
+    /// Reads the variables of MLflow's client.
+    pub fn from_environment(environment: Environment<'_>) -> Self {
+        match (environment("MLFLOW_TRACKING_USERNAME"), environment("MLFLOW_TRACKING_PASSWORD")) {
+            (Some(username), Some(password)) => Self::Basic { username, password },
+            _ => environment("MLFLOW_TRACKING_TOKEN").map_or(Self::Anonymous, Self::Bearer),
+        }
+    }
+
+    /// Adds the header to a request.
+    pub fn apply(&self, request: RequestBuilder) -> RequestBuilder {
+        match self {
+            Self::Anonymous => request,
+            Self::Basic { username, password } => request.basic_auth(username, Some(password)),
+            Self::Bearer(token) => request.bearer_auth(token),
+        }
+    }
+}
+
+impl fmt::Debug for MlflowCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Anonymous => "Anonymous",
+            Self::Basic { .. } => "Basic",
+            Self::Bearer(_) => "Bearer",
+        })
+    }
+}
+
+/// Settings and credentials for S3.
+#[derive(Clone, Default)]
+pub struct S3Settings(Vec<(AmazonS3ConfigKey, String)>);
+
+/// Variables in the order in which they apply: a later one overrides an earlier one.
+/// The first spelling is MLflow's, the rest are the AWS SDKs' and `object_store`'s.
+const S3_VARIABLES: [(&str, &str); 15] = [
+    ("MLFLOW_S3_ENDPOINT_URL", "aws_endpoint"),
+    ("AWS_ENDPOINT_URL", "aws_endpoint"),
+    ("AWS_ENDPOINT_URL_S3", "aws_endpoint"),
+    ("AWS_DEFAULT_REGION", "aws_region"),
+    ("AWS_REGION", "aws_region"),
+    ("AWS_ACCESS_KEY_ID", "aws_access_key_id"),
+    ("AWS_SECRET_ACCESS_KEY", "aws_secret_access_key"),
+    ("AWS_SESSION_TOKEN", "aws_session_token"),
+    ("AWS_SKIP_SIGNATURE", "aws_skip_signature"),
+    ("AWS_VIRTUAL_HOSTED_STYLE_REQUEST", "aws_virtual_hosted_style_request"),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", "aws_web_identity_token_file"),
+    ("AWS_ROLE_ARN", "aws_role_arn"),
+    ("AWS_ROLE_SESSION_NAME", "aws_role_session_name"),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "aws_container_credentials_relative_uri"),
+    ("AWS_REQUEST_PAYER", "aws_request_payer"),
+];
+
+impl S3Settings {
+    /// Reads the variables of the AWS SDKs and of MLflow. Without a key, a role or `AWS_SKIP_SIGNATURE=true`
+    /// the instance's metadata service is asked.
+    pub fn from_environment(environment: Environment<'_>) -> Self {
+        let settings = S3_VARIABLES.iter().filter_map(|(variable, key)| {
+            let value = environment(variable)?;
+            Some((key.parse().ok()?, value))
+        });
+        Self(settings.collect())
+    }
+
+    /// The settings in the order in which they apply.
+    pub fn settings(&self) -> &[(AmazonS3ConfigKey, String)] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for S3Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(key, _)| key.as_ref().to_owned())).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn only<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[test]
+    fn basic_wins_over_a_token_and_needs_both_halves() {
+        let read = |pairs| MlflowCredentials::from_environment(&only(pairs));
+        let token = ("MLFLOW_TRACKING_TOKEN", "t");
+        let both = [("MLFLOW_TRACKING_USERNAME", "u"), ("MLFLOW_TRACKING_PASSWORD", "p"), token];
+        assert!(matches!(read(&both), MlflowCredentials::Basic { .. }));
+        assert!(matches!(read(&both[1..]), MlflowCredentials::Bearer(_)));
+        assert!(matches!(read(&[]), MlflowCredentials::Anonymous));
+    }
+
+    #[test]
+    fn every_s3_variable_is_understood() {
+        let all = S3Settings::from_environment(&|_| Some("true".into()));
+        assert_eq!(all.settings().len(), S3_VARIABLES.len());
+    }
+
+    #[test]
+    fn secrets_do_not_print() {
+        let pairs = [("MLFLOW_TRACKING_TOKEN", "canary"), ("AWS_SECRET_ACCESS_KEY", "canary")];
+        let shown = format!(
+            "{:?} {:?}",
+            MlflowCredentials::from_environment(&only(&pairs)),
+            S3Settings::from_environment(&only(&pairs))
+        );
+        assert!(!shown.contains("canary"), "{shown}");
+    }
+}

@@ -1,0 +1,206 @@
+//! The error of a whole run: which stage failed, what the exit code is, and what the user can do.
+
+use std::error::Error as _;
+
+use handoff::{ExitCode, ReadError};
+
+use crate::config::ConfigError;
+use crate::http::ClientError;
+use crate::plan::PlanError;
+use crate::publish::PublishError;
+use crate::resolve::ResolveError;
+use crate::retry::Failed;
+use crate::store::{Class, StoreError};
+use crate::transfer::TransferError;
+use crate::verify::VerifyError;
+use crate::volume::VolumeError;
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The HTTP client cannot be built.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The name cannot be resolved.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The source cannot be listed.
+    #[error("cannot list {uri}")]
+    List {
+        /// The address.
+        uri: String,
+        /// Why.
+        source: Failed,
+    },
+    /// The manifest beside the weights is not one.
+    #[error("{manifest} is not usable: {reason}")]
+    Manifest {
+        /// The manifest.
+        manifest: String,
+        /// Why.
+        reason: String,
+    },
+    /// No plan can be made.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The volume cannot be worked on.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// A file cannot be brought in.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// Content is not what it must be.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The model cannot be put into place.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A directory has no usable receipt to be verified against.
+    #[error("nothing to verify against")]
+    Receipt(#[source] ReadError),
+    /// A directory's receipt contradicts itself.
+    #[error("the receipt of {directory} contradicts itself")]
+    ReceiptTampered {
+        /// The model directory.
+        directory: String,
+    },
+    /// A local directory cannot be read.
+    #[error("cannot read {directory}")]
+    Directory {
+        /// The directory.
+        directory: String,
+        /// Why.
+        source: StoreError,
+    },
+    /// The version to publish exists.
+    #[error("{version} exists already in {catalog}, and a version is never replaced")]
+    VersionExists {
+        /// Name and version.
+        version: String,
+        /// The catalog.
+        catalog: String,
+    },
+    /// Another publish of the version, of other content, is under way or was cut off.
+    #[error("another publish of {version} is under way or was cut off: {claim} exists")]
+    Claimed {
+        /// Name and version.
+        version: String,
+        /// The mark.
+        claim: String,
+    },
+    /// The catalog's store does not do what a catalog needs.
+    #[error("{catalog} cannot hold a catalog: it {problem}")]
+    UnfitCatalog {
+        /// The catalog.
+        catalog: String,
+        /// What it does or does not do.
+        problem: &'static str,
+    },
+    /// Writing to the catalog failed.
+    #[error("cannot {action} {catalog}")]
+    Catalog {
+        /// What was tried.
+        action: &'static str,
+        /// The catalog.
+        catalog: String,
+        /// Why.
+        source: Failed,
+    },
+    /// A file changed while it was published.
+    #[error("{path} changed while it was being published")]
+    Unsteady {
+        /// The file.
+        path: String,
+    },
+    /// Standard output is gone.
+    #[error("cannot write to standard output")]
+    Output(#[source] std::io::Error),
+    /// A signal asked the run to end.
+    #[error("interrupted by {signal}; {kept}")]
+    Interrupted {
+        /// The signal's name.
+        signal: &'static str,
+        /// What the next run finds.
+        kept: String,
+    },
+}
+
+impl Error {
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_)
+            | Self::Client(_)
+            | Self::VersionExists { .. }
+            | Self::Claimed { .. }
+            | Self::UnfitCatalog { .. } => ExitCode::Config,
+            Self::Resolve(error) => of_class(error.class()),
+            Self::Plan(error) => of_class(error.class()),
+            Self::List { source, .. } | Self::Catalog { source, .. } => of_class(source.class()),
+            Self::Directory { source, .. } => of_class(source.class()),
+            Self::Manifest { .. } | Self::ReceiptTampered { .. } | Self::Unsteady { .. } => ExitCode::Integrity,
+            Self::Transfer(error) if error.is_no_space() => ExitCode::NoSpace,
+            Self::Transfer(error) => of_class(error.class()),
+            Self::Volume(error) | Self::Publish(PublishError::Volume(error)) => match error.is_no_space() {
+                true => ExitCode::NoSpace,
+                false => of_volume(error),
+            },
+            Self::Publish(PublishError::Obstacle { .. }) | Self::Output(_) => ExitCode::LocalIo,
+            Self::Verify(error) => of_class(error.class()),
+            Self::Receipt(ReadError::Missing { .. }) => ExitCode::NotFound,
+            Self::Receipt(_) => ExitCode::Integrity,
+            Self::Interrupted { .. } => ExitCode::Interrupted,
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Config(error) => error.hint(),
+            Self::Resolve(error) => error.hint(),
+            Self::Plan(error) => error.hint(),
+            Self::Volume(error) | Self::Publish(PublishError::Volume(error)) => error.hint(),
+            Self::Transfer(error) => error.hint(),
+            Self::List { source, .. } | Self::Catalog { source, .. } if source.class() == Class::Denied => {
+                Some("check the store's credentials and what they may do there")
+            }
+            Self::VersionExists { .. } => Some("publish under a new version"),
+            Self::Claimed { .. } => Some("wait for the other publish, or remove that file if it was cut off"),
+            Self::Receipt(ReadError::Missing { .. }) => Some("run `fetcher pull` first, or name --state-dir"),
+            _ => None,
+        }
+    }
+
+    /// The error with its causes, each once, in one line.
+    pub fn chain(&self) -> String {
+        let mut line = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            line = format!("{line}: {error}");
+            cause = error.source();
+        }
+        line
+    }
+}
+
+fn of_class(class: Class) -> ExitCode {
+    match class {
+        Class::Retryable => ExitCode::Unavailable,
+        Class::NotFound => ExitCode::NotFound,
+        Class::Denied => ExitCode::Denied,
+        Class::Integrity => ExitCode::Integrity,
+        Class::Local => ExitCode::LocalIo,
+        // The remote side refuses what our settings make us ask.
+        Class::Fatal => ExitCode::Config,
+    }
+}
+
+fn of_volume(error: &VolumeError) -> ExitCode {
+    match error {
+        VolumeError::Busy { .. } => ExitCode::Interrupted,
+        other => of_class(other.class()),
+    }
+}

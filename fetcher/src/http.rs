@@ -1,0 +1,180 @@
+//! The one HTTP client of the process, for registries and stores alike.
+//!
+//! It is built so that a static binary in an empty image needs nothing from around it: names are resolved in
+//! pure Rust, and certificates are checked against the bundled Mozilla roots plus whatever `SSL_CERT_FILE`
+//! names. It never retries by itself: there is one retry budget, in [`crate::retry`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use url::Url;
+
+use crate::limits::Limits;
+use crate::redact::Redacted;
+use crate::store::StoreError;
+
+/// Headers under which servers name a request in their own logs; repeated in errors so that people can ask.
+const REQUEST_ID_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("x-amz-request-id"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("x-ms-request-id"),
+];
+
+/// Why the client could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// `SSL_CERT_FILE` names something that is not a file of certificates.
+    #[error("SSL_CERT_FILE: cannot read certificates from {}", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// The TLS library refused its configuration.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The HTTP library refused its configuration.
+    #[error("cannot set up the HTTP client")]
+    Http(#[from] reqwest::Error),
+}
+
+/// Builds the client. `extra_roots` is the value of `SSL_CERT_FILE`; `stall` is the longest silence that is
+/// put up with on an open connection.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn client(extra_roots: Option<PathBuf>, stall: Duration) -> Result<reqwest::Client, ClientError> {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = extra_roots {
+        let failed = |source| ClientError::Certificates { path: path.clone(), source };
+        for certificate in CertificateDer::pem_file_iter(&path).map_err(failed)? {
+            roots.add(certificate.map_err(failed)?)?;
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(tls)
+        .user_agent(concat!("plimsoll-fetcher/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::limited(Limits::DEFAULT.redirects))
+        .retry(reqwest::retry::never())
+        .connect_timeout(Limits::DEFAULT.connect)
+        .read_timeout(stall)
+        .referer(false)
+        .build()?;
+    Ok(client)
+}
+
+/// Sends a request and classes what comes back. Only success statuses and those in `also` are returned.
+///
+/// # Errors
+/// [`StoreError::NotFound`], [`StoreError::Denied`] or [`StoreError::Unavailable`], by status and transport
+/// failure; [`StoreError::Refused`] for any other status.
+pub async fn send(request: RequestBuilder, url: &Url, also: &[StatusCode]) -> Result<Response, StoreError> {
+    let what = || Redacted(url).to_string();
+    let response = request.send().await.map_err(|error| StoreError::transport(what(), error.without_url()))?;
+    let status = response.status();
+    if status.is_success() || also.contains(&status) {
+        return Ok(response);
+    }
+    Err(classify(what(), status, response.headers()))
+}
+
+/// The error for a status that is not success.
+pub(crate) fn classify(what: String, status: StatusCode, headers: &HeaderMap) -> StoreError {
+    let status_text = match REQUEST_ID_HEADERS.iter().find_map(|name| headers.get(name)?.to_str().ok()) {
+        Some(id) => format!("{status}, request id {}", id.chars().take(80).collect::<String>().escape_debug()),
+        None => status.to_string(),
+    };
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => StoreError::NotFound { what },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => StoreError::Denied { what, status: status_text },
+        StatusCode::PRECONDITION_FAILED => StoreError::Changed { what },
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+            StoreError::Unavailable { what, reason: status_text, retry_after: retry_after(headers), source: None }
+        }
+        server if server.is_server_error() && server != StatusCode::NOT_IMPLEMENTED => {
+            StoreError::Unavailable { what, reason: status_text, retry_after: retry_after(headers), source: None }
+        }
+        _ => StoreError::Refused { what, reason: status_text },
+    }
+}
+
+/// `Retry-After` in its form of seconds; the form of a date is not used by the services we talk to.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// Reads a whole body of at most `limit` bytes.
+///
+/// # Errors
+/// [`StoreError::TooLarge`] past the limit, [`StoreError::Unavailable`] when the connection breaks.
+pub async fn read_bounded(response: Response, url: &Url, limit: usize) -> Result<Vec<u8>, StoreError> {
+    let mut body = Vec::new();
+    let mut stream = response.bytes_stream();
+    while let Some(chunk) = stream.next().await {
+        let chunk =
+            chunk.map_err(|error| StoreError::transport(Redacted(url).to_string(), error.without_url()))?;
+        if body.len() + chunk.len() > limit {
+            return Err(StoreError::TooLarge { what: Redacted(url).to_string(), limit });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// `base` with path segments appended, each percent-encoded. `base` may itself have a path.
+pub fn join<'a>(base: &Url, segments: impl IntoIterator<Item = &'a str>) -> Url {
+    let mut url = base.clone();
+    // Fails only for URLs without a host, which no caller's type admits.
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().extend(segments);
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joining_keeps_a_prefix_and_encodes_segments() {
+        let base: Url = "http://host/prefix/".parse().unwrap();
+        assert_eq!(join(&base, ["api", "a b", "c?d"]).as_str(), "http://host/prefix/api/a%20b/c%3Fd");
+    }
+
+    #[test]
+    fn statuses_are_classed_once() {
+        let class = |status: u16| {
+            classify("x".into(), StatusCode::from_u16(status).unwrap(), &HeaderMap::new())
+        };
+        assert!(matches!(class(404), StoreError::NotFound { .. }));
+        assert!(matches!(class(403), StoreError::Denied { .. }));
+        assert!(matches!(class(412), StoreError::Changed { .. }));
+        for status in [408, 429, 500, 502, 503, 504] {
+            assert!(matches!(class(status), StoreError::Unavailable { .. }), "{status}");
+        }
+        for status in [400, 405, 416, 501] {
+            assert!(matches!(class(status), StoreError::Refused { .. }), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_throttled_answer_carries_its_wait_and_request_id() {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, "7".parse().unwrap());
+        headers.insert("x-amz-request-id", "ABC".parse().unwrap());
+        let error = classify("s3".into(), StatusCode::TOO_MANY_REQUESTS, &headers);
+        assert!(error.to_string().contains("request id ABC"), "{error}");
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    }
+}

@@ -1,0 +1,128 @@
+//! Fetches a machine-learning model by name and version into a volume, verified.
+//!
+//! The stages, in the order in which data flows through them:
+//!
+//! | stage | from → to |
+//! |---|---|
+//! | [`cli`] → [`config`] | the command line and the environment → a [`Job`](config::Job), checked as a whole |
+//! | [`resolve`] | a name → a [`Location`](resolve::Location): one immutable version |
+//! | [`store`] | a location → a listing, and bytes from an offset on |
+//! | [`plan`] | listing and digests → a [`Plan`](plan::Plan); no I/O |
+//! | [`transfer`] | the plan → bytes in the staging area |
+//! | [`verify`] | bytes → a [`VerifiedFile`](verify::VerifiedFile), which nothing else can make |
+//! | [`publish`] | verified files → final names, receipt last |
+//! | [`report`] | what all of them count → progress file, bar, log, termination message |
+//!
+//! [`volume`] is the directory that is filled, [`retry`] the one retry budget, [`error`] the exit code of it all.
+
+pub mod catalog;
+pub mod cli;
+mod command;
+pub mod config;
+pub mod credentials;
+pub mod error;
+pub mod http;
+pub mod limits;
+pub mod name;
+pub mod plan;
+pub mod publish;
+pub mod redact;
+pub mod report;
+pub mod resolve;
+pub mod retry;
+pub mod signal;
+pub mod store;
+pub mod transfer;
+pub mod uri;
+pub mod verify;
+pub mod volume;
+
+use std::time::Duration;
+
+use handoff::ExitCode;
+
+use crate::config::{Job, TERMINATION_LOG, TerminationLog};
+use crate::error::Error;
+use crate::report::termination;
+
+/// How long work on the blocking pool may go on after a signal: one buffer's write, on a slow disk.
+const WIND_DOWN: Duration = Duration::from_secs(5);
+
+/// Does what the command line says, reports how it went, and gives the exit code.
+pub fn run(cli: cli::Cli) -> ExitCode {
+    report::log::init(&cli.log);
+    let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let default_log = TerminationLog::IfPresent(TERMINATION_LOG.into());
+    let job = match config::job(cli, &environment) {
+        Ok(job) => job,
+        Err(error) => return conclude(&default_log, "fetcher", Err(error.into())),
+    };
+    termination::install_panic_hook(job.termination_log().unwrap_or(default_log));
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("cannot start: {error}");
+            return ExitCode::LocalIo;
+        }
+    };
+    let code = runtime.block_on(carry_out(job));
+    runtime.shutdown_timeout(WIND_DOWN);
+    code
+}
+
+async fn carry_out(job: Job) -> ExitCode {
+    match job {
+        Job::Pull(pulls) => {
+            for pull in pulls {
+                let who = pull.wanted.reference.id().to_string();
+                let code = conclude(&pull.termination_log, &who, command::pull::run(&pull).await);
+                if code != ExitCode::Success {
+                    return code;
+                }
+            }
+            ExitCode::Success
+        }
+        Job::Resolve(job) => {
+            let who = job.wanted.reference.id().to_string();
+            conclude(&job.termination_log, &who, or_signal(command::resolve::run(&job)).await)
+        }
+        Job::Publish(job) => {
+            let who = format!("{} {}", job.name, job.version);
+            say(&who, or_signal(command::publish::run(&job)).await)
+        }
+        Job::Verify(layout) => say("verify", command::verify::run(&layout)),
+        Job::Digest(directory) => say("digest", command::digest::run(&directory)),
+    }
+}
+
+async fn or_signal(work: impl Future<Output = Result<String, Error>>) -> Result<String, Error> {
+    tokio::select! {
+        outcome = work => outcome,
+        signal = signal::received() => Err(Error::Interrupted { signal, kept: "nothing is left to go on from".into() }),
+    }
+}
+
+/// Reports the outcome to people and to the kubelet.
+fn conclude(log: &TerminationLog, who: &str, outcome: Result<String, Error>) -> ExitCode {
+    let line = match &outcome {
+        Ok(line) => line.clone(),
+        Err(error) => format!("{who}: {}", error.chain()),
+    };
+    termination::write(log, &line);
+    say(who, outcome)
+}
+
+/// Reports the outcome to people.
+fn say(who: &str, outcome: Result<String, Error>) -> ExitCode {
+    match outcome {
+        Ok(line) => {
+            tracing::info!("{line}");
+            ExitCode::Success
+        }
+        Err(error) => {
+            let code = error.exit_code();
+            report::log::failure(&format!("{who}: {}", error.chain()), error.hint(), code);
+            code
+        }
+    }
+}

@@ -1,0 +1,139 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::resolve::ManifestFile;
+
+fn path(text: &str) -> SafePath {
+    text.parse().unwrap()
+}
+
+fn remote(name: &str, size: u64) -> RemoteFile {
+    RemoteFile { path: path(name), size: Some(size), identity: Some(Identity(format!("\"{name}\""))) }
+}
+
+fn input(listing: Vec<RemoteFile>) -> Input {
+    Input {
+        model: ModelId { name: "a".into(), version: "v1".into() },
+        registry: "uri".into(),
+        location: Location { version: "v1".into(), uri: "s3://b/a".parse().unwrap(), manifest: None },
+        listing,
+        sums: None,
+        pinned: None,
+        least: Integrity::Recorded,
+    }
+}
+
+fn manifest(names: &[&str]) -> Manifest {
+    let files: Vec<_> = names
+        .iter()
+        .map(|name| ManifestFile {
+            path: path(name),
+            size: Some(1),
+            sha256: Sha256Digest::of(name.as_bytes()),
+            uri: None,
+        })
+        .collect();
+    let digest = Some(ModelDigest::of(files.iter().map(|file| (&file.path, file.sha256))));
+    Manifest { rung: Integrity::Registry, digest, files }
+}
+
+#[test]
+fn files_come_sorted_with_what_the_listing_knows() {
+    let plan = Plan::make(input(vec![remote("b", 2), remote("a/x", 1)])).unwrap();
+    let paths: Vec<_> = plan.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["a/x", "b"]);
+    assert_eq!(plan.total_bytes(), Some(3));
+    assert!(plan.files.iter().all(|file| file.source.identity.is_some() && file.expected.is_none()));
+}
+
+#[test]
+fn an_unknown_size_makes_the_total_unknown() {
+    let mut unknown = remote("b", 0);
+    unknown.size = None;
+    assert_eq!(Plan::make(input(vec![remote("a", 1), unknown])).unwrap().total_bytes(), None);
+}
+
+#[test]
+fn what_could_do_harm_is_refused() {
+    let refused = |names: &[&str]| {
+        Plan::make(input(names.iter().map(|name| remote(name, 1)).collect())).unwrap_err().to_string()
+    };
+    assert_eq!(refused(&[]), "s3://b/a holds no files");
+    assert_eq!(refused(&["a", "a"]), "a collides with another file of the model");
+    assert_eq!(refused(&["a/b", "a-", "a"]), "a/b collides with another file of the model");
+    assert!(refused(&[".plimsoll/receipt.json"]).contains("is not the model's"));
+}
+
+#[test]
+fn a_registry_manifest_decides_and_the_listing_does_not_matter() {
+    let mut from = input(vec![remote("stray", 9)]);
+    from.location.manifest = Some(manifest(&["m.bin"]));
+    let plan = Plan::make(from).unwrap();
+    assert_eq!(plan.files.len(), 1);
+    assert_eq!(plan.files[0].expected.unwrap().rung, Integrity::Registry);
+    assert_eq!(plan.digest, manifest(&["m.bin"]).digest);
+}
+
+#[test]
+fn a_file_elsewhere_is_read_from_there() {
+    let mut from = input(vec![]);
+    let mut described = manifest(&["m.bin"]);
+    described.files[0].uri = Some("s3://weights/shared/big.bin".parse().unwrap());
+    from.location.manifest = Some(described);
+    let source = Plan::make(from).unwrap().files.remove(0).source;
+    assert_eq!((source.store.to_string(), source.path.as_str()), ("s3://weights/shared".into(), "big.bin"));
+}
+
+#[test]
+fn a_pin_for_another_model_is_refused_before_any_byte() {
+    let mut from = input(vec![]);
+    from.location.manifest = Some(manifest(&["m.bin"]));
+    from.pinned = manifest(&["other.bin"]).digest;
+    assert!(matches!(Plan::make(from), Err(PlanError::Pin { .. })));
+}
+
+#[test]
+fn the_least_rung_is_demanded_unless_the_model_is_pinned() {
+    let sums = format!("{}  m.bin\n", Sha256Digest::of(b"m"));
+    let with = |least, pinned, listing: &[&str]| {
+        let mut from = input(listing.iter().map(|name| remote(name, 1)).collect());
+        from.sums = Some(parse_sha256sums(sums.as_bytes()).unwrap());
+        (from.least, from.pinned) = (least, pinned);
+        Plan::make(from)
+    };
+    assert!(with(Integrity::Manifest, None, &["m.bin", SHA256SUMS]).is_ok());
+    let error = with(Integrity::Registry, None, &["m.bin", SHA256SUMS]).unwrap_err().to_string();
+    assert_eq!(error, "SHA256SUMS can only be manifest, expected at least registry");
+    assert!(with(Integrity::Manifest, None, &["m.bin", SHA256SUMS, "unlisted"]).is_err());
+    assert!(with(Integrity::Signed, manifest(&["x"]).digest, &["m.bin", SHA256SUMS]).is_ok());
+    assert!(matches!(with(Integrity::Recorded, None, &["x", SHA256SUMS]), Err(PlanError::Missing { .. })));
+}
+
+#[test]
+fn sums_are_read_as_coreutils_writes_them() {
+    let digest = Sha256Digest::of(b"x");
+    let read = parse_sha256sums(format!("{digest}  a b\n{digest} *./c/d\n\n").as_bytes()).unwrap();
+    let paths: Vec<_> = read.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["a b", "c/d", SHA256SUMS]);
+    for bad in [format!("{digest}  ../x"), format!("{digest}"), "zz  a".to_owned(), format!("ok\n{digest}  a")] {
+        assert!(parse_sha256sums(bad.as_bytes()).unwrap_err().starts_with("line 1: "), "{bad}");
+    }
+}
+
+proptest! {
+    /// Against a naive model: a set of paths makes a plan exactly when no path is another or its folder.
+    #[test]
+    fn a_plan_has_each_path_once_and_no_file_as_a_folder(
+        names in prop::collection::vec("[ab]{1,2}(/[ab]{1,2}){0,2}", 1..8),
+    ) {
+        let clash = names.iter().enumerate().any(|(i, a)| {
+            names.iter().enumerate().any(|(j, b)| i != j && (a == b || b.starts_with(&format!("{a}/"))))
+        });
+        let plan = Plan::make(input(names.iter().map(|name| remote(name, 1)).collect()));
+        prop_assert_eq!(plan.is_err(), clash);
+        if let Ok(plan) = plan {
+            prop_assert!(plan.files.is_sorted_by(|a, b| a.path < b.path));
+            prop_assert_eq!(plan.files.len(), names.len());
+        }
+    }
+}

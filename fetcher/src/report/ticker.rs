@@ -1,0 +1,161 @@
+//! Shows a run while it goes on: the progress file, the bar on a terminal, a log line otherwise.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use handoff::{Phase, Progress};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::task::JoinHandle;
+
+use super::{Rate, Tracker, log};
+use crate::redact::ByteSize;
+
+/// How often the progress file is replaced. The contract says at most twice a second.
+const TICK: Duration = Duration::from_millis(500);
+/// How often a line is logged where no terminal shows a bar.
+const LINE: Duration = Duration::from_secs(10);
+/// Over how many ticks throughput is averaged: 5 s, long enough not to flicker.
+const WINDOW: usize = 10;
+
+/// A running display. Dropping it stops it.
+pub struct Ticker {
+    tracker: Arc<Tracker>,
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl Ticker {
+    /// Begins to write `path` and to show what `tracker` counts.
+    pub fn start(tracker: Arc<Tracker>, path: PathBuf) -> Self {
+        let mut display = Display::new(Arc::clone(&tracker), path.clone());
+        let task = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(TICK);
+            loop {
+                ticks.tick().await;
+                display.tick();
+            }
+        });
+        Self { tracker, path, task }
+    }
+
+    /// Writes the last state, in full, and stops.
+    pub fn finish(self) {
+        self.task.abort();
+        write(&self.path, &self.tracker.snapshot(Rate::default()));
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// A progress file that cannot be written (a full volume) must not end a transfer that could go on.
+fn write(path: &std::path::Path, progress: &Progress) {
+    if let Err(error) = progress.write(path) {
+        tracing::debug!("cannot write {}: {error}", path.display());
+    }
+}
+
+struct Display {
+    tracker: Arc<Tracker>,
+    path: PathBuf,
+    samples: VecDeque<(Instant, u64)>,
+    bar: Option<ProgressBar>,
+    last_line: Instant,
+    last_phase: Phase,
+}
+
+impl Display {
+    fn new(tracker: Arc<Tracker>, path: PathBuf) -> Self {
+        let bar = log::bars().map(|bars| bars.add(ProgressBar::new(0).with_style(style())));
+        let samples = VecDeque::with_capacity(WINDOW + 1);
+        Self { tracker, path, samples, bar, last_line: Instant::now(), last_phase: Phase::Waiting }
+    }
+
+    fn tick(&mut self) {
+        let bytes = self.tracker.snapshot(Rate::default()).bytes;
+        self.samples.push_back((Instant::now(), bytes));
+        if self.samples.len() > WINDOW {
+            self.samples.pop_front();
+        }
+        let progress = self.tracker.snapshot(rate(&self.samples));
+        write(&self.path, &progress);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_length(progress.total_bytes.unwrap_or(progress.bytes));
+                bar.set_position(progress.bytes);
+                bar.set_message(format!(
+                    "{} {} {}/{} files",
+                    progress.model, progress.phase, progress.files, progress.total_files
+                ));
+            }
+            None => {
+                if progress.phase != self.last_phase || self.last_line.elapsed() >= LINE {
+                    (self.last_phase, self.last_line) = (progress.phase, Instant::now());
+                    line(&progress, self.tracker.retries());
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Display {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{msg} {wide_bar} {percent}% {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn line(progress: &Progress, retries: u32) {
+    let total = progress.total_bytes.map_or_else(|| "unknown".to_owned(), |total| ByteSize(total).to_string());
+    tracing::info!(
+        phase = progress.phase.name(),
+        percent = progress.percent(),
+        files = progress.files,
+        total_files = progress.total_files,
+        eta_seconds = progress.eta_seconds,
+        retries,
+        "{} {}: {} of {total} at {}/s",
+        progress.model,
+        progress.phase,
+        ByteSize(progress.bytes),
+        ByteSize(progress.bytes_per_second),
+    );
+}
+
+/// Throughput over the window; bytes that were taken back count as none.
+fn rate(samples: &VecDeque<(Instant, u64)>) -> Rate {
+    let (Some((from, before)), Some((to, after))) = (samples.front(), samples.back()) else {
+        return Rate::default();
+    };
+    let milliseconds = to.duration_since(*from).as_millis();
+    let bytes = u128::from(after.saturating_sub(*before));
+    let per_second = (bytes * 1000).checked_div(milliseconds).unwrap_or(0);
+    Rate { bytes_per_second: u64::try_from(per_second).unwrap_or(u64::MAX) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_window() {
+        let start = Instant::now();
+        let at = |milliseconds, bytes| (start + Duration::from_millis(milliseconds), bytes);
+        let of = |samples: &[(Instant, u64)]| rate(&samples.iter().copied().collect()).bytes_per_second;
+        assert_eq!(of(&[]), 0);
+        assert_eq!(of(&[at(0, 5)]), 0);
+        assert_eq!(of(&[at(0, 0), at(500, 10), at(2000, 1000)]), 500);
+        assert_eq!(of(&[at(0, 100), at(1000, 0)]), 0);
+    }
+}

@@ -1,0 +1,237 @@
+//! What a name means: from a reference to the place where the bytes are.
+//!
+//! A floating reference is resolved once, here, at the start of a run. The [`Location`] that comes out names
+//! one immutable version; everything after works on that and never asks the registry again.
+
+use handoff::{Integrity, ModelDigest, ModelId, SafePath, Sha256Digest};
+
+use crate::config::Connection;
+use crate::name::{ModelName, VersionName, VersionRef};
+use crate::retry::{Budget, Failed};
+use crate::store::{Class, StoreError};
+use crate::uri::{RegistryUri, StoreUri, UriError};
+
+mod catalog;
+mod mlflow;
+
+/// Which model is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelRef {
+    /// By its name in a registry.
+    Registered {
+        /// The registry.
+        registry: RegistryUri,
+        /// The model.
+        name: ModelName,
+        /// Its version or alias.
+        version: VersionRef,
+    },
+    /// By the address of its bytes.
+    Uri {
+        /// The address.
+        uri: StoreUri,
+        /// What to call it.
+        model: ModelId,
+    },
+}
+
+impl ModelRef {
+    /// What the manifest calls the model.
+    pub fn id(&self) -> ModelId {
+        match self {
+            Self::Registered { name, version, .. } => {
+                ModelId { name: name.to_string(), version: version.to_string() }
+            }
+            Self::Uri { model, .. } => model.clone(),
+        }
+    }
+
+    /// The registry for the receipt: its redacted address, or `uri` when there is none.
+    pub fn registry(&self) -> String {
+        match self {
+            Self::Registered { registry, .. } => registry.to_string(),
+            Self::Uri { .. } => "uri".to_owned(),
+        }
+    }
+
+    /// The address for the receipt, when the model was named by it.
+    pub fn uri(&self) -> Option<String> {
+        match self {
+            Self::Registered { .. } => None,
+            Self::Uri { uri, .. } => Some(uri.to_string()),
+        }
+    }
+
+    /// Whether the same reference may mean another model tomorrow.
+    pub fn is_floating(&self) -> bool {
+        matches!(self, Self::Registered { version, .. } if version.is_floating())
+    }
+}
+
+/// Where a model's bytes are, and what the registry knows about them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Location {
+    /// The immutable version.
+    pub version: String,
+    /// Where the bytes are.
+    pub uri: StoreUri,
+    /// The files and their digests, if the registry holds them.
+    pub manifest: Option<Manifest>,
+}
+
+/// Digests that somebody holds for a model's files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// How far these digests are to be trusted.
+    pub rung: Integrity,
+    /// The digest over all files, if it is held as well.
+    pub digest: Option<ModelDigest>,
+    /// The files.
+    pub files: Vec<ManifestFile>,
+}
+
+/// One file that a manifest names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestFile {
+    /// Where it goes.
+    pub path: SafePath,
+    /// Its size, if the manifest says so.
+    pub size: Option<u64>,
+    /// Its digest.
+    pub sha256: Sha256Digest,
+    /// Where its bytes are, if they are not beside the others.
+    pub uri: Option<StoreUri>,
+}
+
+/// Why a name could not be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// The registry does not know the model.
+    #[error("model `{name}` does not exist in {registry}")]
+    UnknownModel {
+        /// The model.
+        name: ModelName,
+        /// The registry.
+        registry: String,
+    },
+    /// The registry knows the model but not the version.
+    #[error("version `{version}` of `{name}` does not exist in {registry}")]
+    UnknownVersion {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: VersionRef,
+        /// The registry.
+        registry: String,
+        /// What was looked for.
+        hint: &'static str,
+    },
+    /// More than one version answers to the name.
+    #[error("`{version}` of `{name}` is ambiguous in {registry}: versions {found} carry it")]
+    Ambiguous {
+        /// The model.
+        name: ModelName,
+        /// The version asked for.
+        version: VersionName,
+        /// The registry.
+        registry: String,
+        /// The versions that carry it.
+        found: String,
+    },
+    /// The version is there but cannot be fetched.
+    #[error("version `{version}` of `{name}` is {status} in {registry}")]
+    NotReady {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: String,
+        /// The registry.
+        registry: String,
+        /// The registry's own word.
+        status: String,
+    },
+    /// The registry points at a place that cannot be read from.
+    #[error("{registry} says the bytes of `{name}` are at an address that is not usable")]
+    BadLocation {
+        /// The model.
+        name: ModelName,
+        /// The registry.
+        registry: String,
+        /// Why.
+        source: UriError,
+    },
+    /// The registry's answer or descriptor contradicts itself or its schema.
+    #[error("{what} is not usable: {reason}")]
+    BadDescriptor {
+        /// Which document.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// The registry did not answer as it should.
+    #[error("cannot ask {registry}")]
+    Registry {
+        /// The registry.
+        registry: String,
+        /// Why.
+        source: Failed,
+    },
+}
+
+impl ResolveError {
+    /// How to meet this failure.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::Ambiguous { .. } => Class::NotFound,
+            Self::NotReady { .. } => Class::Retryable,
+            Self::BadLocation { .. } => Class::Fatal,
+            Self::BadDescriptor { .. } => Class::Integrity,
+            Self::Registry { source, .. } => source.class(),
+        }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::UnknownVersion { hint, .. } => Some(hint),
+            Self::Ambiguous { .. } => Some("name the version by its number, or leave the tag on one version only"),
+            Self::Registry { source, .. } if source.class() == Class::Denied => {
+                Some("check the registry's credentials and that they may read this model")
+            }
+            Self::Registry { source, .. } if source.class() == Class::NotFound => {
+                Some("check the registry's address, including its path")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Asks what a reference means.
+///
+/// # Errors
+/// See [`ResolveError`].
+pub async fn resolve(
+    reference: &ModelRef,
+    connection: &Connection,
+    budget: &Budget,
+) -> Result<Location, ResolveError> {
+    match reference {
+        ModelRef::Registered { registry: RegistryUri::Mlflow(server), name, version } => {
+            mlflow::Registry::new(server, connection, budget).resolve(name, version).await
+        }
+        ModelRef::Registered { registry: RegistryUri::Catalog(root), name, version } => {
+            catalog::resolve(root, name, version, connection, budget).await
+        }
+        ModelRef::Uri { uri, model } => {
+            Ok(Location { version: model.version.clone(), uri: uri.clone(), manifest: None })
+        }
+    }
+}
+
+/// Turns "not there" into nothing, for the questions where that is an answer.
+fn found<T>(result: Result<T, Failed>) -> Result<Option<T>, Failed> {
+    match result {
+        Err(Failed::Final(StoreError::NotFound { .. })) => Ok(None),
+        other => other.map(Some),
+    }
+}

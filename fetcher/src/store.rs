@@ -1,0 +1,270 @@
+//! Stores: where bytes are.
+//!
+//! A [`Store`] is rooted at one address and speaks of files by their path below it. Everything above this
+//! module (planning, transfer, registries) sees only the trait; the schemes are in the modules below. Reads
+//! start at an offset and are pinned to the identity that a listing gave, so that a file which changes under a
+//! transfer is noticed. Errors are classed here, once, as retryable, not found, denied or fatal.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use handoff::SafePath;
+
+use crate::config::Connection;
+use crate::uri::StoreUri;
+
+pub mod file;
+pub mod http;
+pub mod mlflow_artifacts;
+pub mod s3;
+
+/// What tells one content of a file from another: an ETag, or what a file system has instead. Compared and
+/// sent back, never interpreted as a digest.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(transparent)]
+pub struct Identity(pub String);
+
+/// A file as a listing names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Path below the store's root.
+    pub path: SafePath,
+    /// Size in bytes, where the source says so.
+    pub size: Option<u64>,
+    /// Which content this is, where the source says so.
+    pub identity: Option<Identity>,
+}
+
+/// A stream of a file's bytes.
+pub struct Body {
+    /// Offset of the first byte. Less than what was asked for when the source cannot serve ranges.
+    pub starts_at: u64,
+    /// Which content this is, where the source says so.
+    pub identity: Option<Identity>,
+    /// The bytes, in order.
+    pub chunks: BoxStream<'static, Result<Bytes, StoreError>>,
+}
+
+/// A source of files, rooted at one address.
+pub trait Store: Send + Sync {
+    /// Every file below the root, bounded by [`Limits`](crate::limits::Limits). A root that names a single
+    /// file lists that file under its own name.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<RemoteFile>, StoreError>>;
+
+    /// Reads one file from `offset` on. With an `identity`, another content is an error.
+    fn read<'a>(
+        &'a self,
+        path: &'a SafePath,
+        identity: Option<&'a Identity>,
+        offset: u64,
+    ) -> BoxFuture<'a, Result<Body, StoreError>>;
+}
+
+/// A store that a catalog can be published to.
+pub trait WritableStore: Store {
+    /// Writes a small file that must not exist yet.
+    /// Fails with [`StoreError::Exists`] when it does.
+    fn create<'a>(&'a self, path: &'a SafePath, content: Bytes) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Replaces a small file if it still is what `expected` says.
+    /// Fails with [`StoreError::Changed`] when it is not.
+    fn swap<'a>(
+        &'a self,
+        path: &'a SafePath,
+        expected: &'a Identity,
+        content: Bytes,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Copies a local file of any size to `path`.
+    fn upload<'a>(&'a self, path: &'a SafePath, source: &'a Path) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Removes a small file; one that is not there is no error.
+    fn remove<'a>(&'a self, path: &'a SafePath) -> BoxFuture<'a, Result<(), StoreError>>;
+}
+
+/// Opens the store at `uri`. Touches neither the network nor the disk.
+///
+/// # Errors
+/// [`StoreError::Refused`] when the environment's settings for this kind of store are wrong.
+pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(match uri {
+        StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
+        StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
+        StoreUri::Http(url) => Arc::new(http::HttpStore::new(url, connection)),
+        StoreUri::MlflowArtifacts { server, path } => {
+            Arc::new(mlflow_artifacts::MlflowArtifacts::new(server, path, connection))
+        }
+    })
+}
+
+/// Opens the store at `uri` for publishing.
+///
+/// # Errors
+/// As [`open`]; also when this kind of store cannot be written to.
+pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn WritableStore>, StoreError> {
+    Ok(match uri {
+        StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
+        StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
+        StoreUri::Http(url) => Arc::new(http::HttpStore::new(url, connection)),
+        StoreUri::MlflowArtifacts { .. } => {
+            return Err(StoreError::Refused { what: uri.to_string(), reason: "it cannot hold a catalog".into() });
+        }
+    })
+}
+
+/// Reads a whole small file, such as a descriptor, and which content it was.
+///
+/// # Errors
+/// As [`Store::read`]; [`StoreError::TooLarge`] past `limit` bytes.
+pub async fn read_small<S: Store + ?Sized>(
+    store: &S,
+    path: &SafePath,
+    limit: usize,
+) -> Result<(Vec<u8>, Option<Identity>), StoreError> {
+    let mut body = store.read(path, None, 0).await?;
+    let mut content = Vec::new();
+    while let Some(chunk) = body.chunks.next().await {
+        let chunk = chunk?;
+        if content.len() + chunk.len() > limit {
+            return Err(StoreError::TooLarge { what: path.to_string(), limit });
+        }
+        content.extend_from_slice(&chunk);
+    }
+    Ok((content, body.identity))
+}
+
+/// How a failure is to be met; decided here and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Trying again may help.
+    Retryable,
+    /// What was asked for is not there.
+    NotFound,
+    /// The credentials do not allow it.
+    Denied,
+    /// The source is not what it was, or not what it must be.
+    Integrity,
+    /// The local side failed.
+    Local,
+    /// Trying again will not help.
+    Fatal,
+}
+
+/// Why a registry or a store did not do as asked. `what` is a redacted address or a path.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is not there.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// What was asked for.
+        what: String,
+    },
+    /// Authentication or permission was refused.
+    #[error("access to {what} was refused ({status})")]
+    Denied {
+        /// What was asked for.
+        what: String,
+        /// What the server said.
+        status: String,
+    },
+    /// It cannot be reached, or cannot answer now.
+    #[error("{what} is unavailable: {reason}")]
+    Unavailable {
+        /// What was asked for.
+        what: String,
+        /// What happened.
+        reason: String,
+        /// How long the server asked us to wait.
+        retry_after: Option<Duration>,
+        /// The transport's own error.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The file is not the one that was listed.
+    #[error("{what} changed since it was listed")]
+    Changed {
+        /// The file.
+        what: String,
+    },
+    /// Something is there that must not be.
+    #[error("{what} exists already")]
+    Exists {
+        /// The file.
+        what: String,
+    },
+    /// The server refused the request, and will again.
+    #[error("{what} was refused: {reason}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// The answer is not what the protocol says.
+    #[error("{what} gave an answer that makes no sense: {reason}")]
+    Malformed {
+        /// What was asked for.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The answer is larger than it may be.
+    #[error("{what} is larger than {limit} bytes")]
+    TooLarge {
+        /// What was asked for.
+        what: String,
+        /// The bound.
+        limit: usize,
+    },
+    /// A local file could not be read or written.
+    #[error("cannot access {}", path.display())]
+    Local {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// A failure of the connection. The error must not print a URL; see [`reqwest::Error::without_url`].
+    pub(crate) fn transport(what: String, source: reqwest::Error) -> Self {
+        let reason = if source.is_timeout() {
+            "the connection stalled or timed out"
+        } else if source.is_connect() {
+            "cannot connect"
+        } else if source.is_redirect() {
+            return Self::Refused { what, reason: "too many redirects".into() };
+        } else {
+            "the connection failed"
+        };
+        Self::Unavailable { what, reason: reason.into(), retry_after: None, source: Some(Box::new(source)) }
+    }
+
+    /// How to meet this failure.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::NotFound { .. } => Class::NotFound,
+            Self::Denied { .. } => Class::Denied,
+            Self::Unavailable { .. } => Class::Retryable,
+            Self::Changed { .. } => Class::Integrity,
+            Self::Local { .. } => Class::Local,
+            Self::Exists { .. } | Self::Refused { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => {
+                Class::Fatal
+            }
+        }
+    }
+
+    /// How long the server asked us to wait, if it did.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A web server as a store: a single file, or a folder whose files are named by a descriptor.
+//!
+//! HTTP has no listing, so a folder can be read from but not listed. Reads go on at an offset with `Range`,
+//! pinned by `If-Match` where the server gave a strong ETag; the answer's `Content-Range` is checked. A server
+//! that answers a ranged request with the whole file is taken at its word: the body starts at 0.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryStreamExt as _};
+use handoff::SafePath;
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, RANGE,
+};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use url::Url;
+
+use super::{Body, Identity, RemoteFile, Store, StoreError, WritableStore};
+use crate::config::Connection;
+use crate::http::{join, send};
+use crate::redact::Redacted;
+use crate::uri::StoreUri;
+
+/// A web server's folder or file.
+pub struct HttpStore {
+    root: Url,
+    client: reqwest::Client,
+}
+
+impl HttpStore {
+    /// The folder or file at `root`.
+    pub fn new(root: &Url, connection: &Connection) -> Self {
+        Self { root: root.clone(), client: connection.client.clone() }
+    }
+
+    /// The name that a root for a single file has.
+    fn own_name(&self) -> Option<SafePath> {
+        StoreUri::Http(self.root.clone()).split_file().ok().map(|(_, name)| name)
+    }
+
+    fn below(&self, path: &SafePath) -> Url {
+        join(&self.root, path.as_str().split('/'))
+    }
+}
+
+impl Store for HttpStore {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<RemoteFile>, StoreError>> {
+        async move {
+            let path = self.own_name().ok_or_else(|| StoreError::Refused {
+                what: Redacted(&self.root).to_string(),
+                reason: "expected the URL of one file, since HTTP has no listing".into(),
+            })?;
+            // A GET whose body is dropped: a presigned URL is signed for GET, and not every server knows HEAD.
+            let response = send(identity_encoded(self.client.get(self.root.clone())), &self.root, &[]).await?;
+            let size = response.content_length();
+            Ok(vec![RemoteFile { path, size, identity: identity(response.headers()) }])
+        }
+        .boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        path: &'a SafePath,
+        identity: Option<&'a Identity>,
+        offset: u64,
+    ) -> BoxFuture<'a, Result<Body, StoreError>> {
+        // A listed file is the root itself; a described one is below it.
+        let url = if self.root.query().is_some() || self.own_name().as_ref() == Some(path) {
+            self.root.clone()
+        } else {
+            self.below(path)
+        };
+        async move { get(self.client.get(url.clone()), &url, identity, offset).await }.boxed()
+    }
+}
+
+fn identity_encoded(request: RequestBuilder) -> RequestBuilder {
+    request.header(ACCEPT_ENCODING, "identity")
+}
+
+/// Only a strong ETag promises the same bytes.
+fn identity(headers: &HeaderMap) -> Option<Identity> {
+    let etag = headers.get(ETAG)?.to_str().ok()?;
+    etag.starts_with('"').then(|| Identity(etag.to_owned()))
+}
+
+/// Asks for a file from `offset` on and checks that the answer is what was asked for.
+pub(super) async fn get(
+    request: RequestBuilder,
+    url: &Url,
+    expected: Option<&Identity>,
+    offset: u64,
+) -> Result<Body, StoreError> {
+    let mut request = identity_encoded(request);
+    if offset > 0 {
+        request = request.header(RANGE, format!("bytes={offset}-"));
+    }
+    if let Some(Identity(etag)) = expected {
+        request = request.header(IF_MATCH, etag);
+    }
+    let response = send(request, url, &[]).await?;
+    let what = || Redacted(url).to_string();
+    let malformed = |reason: String| StoreError::Malformed { what: what(), reason };
+    if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return Err(malformed(format!("expected the bytes as they are, got content-encoding {encoding:?}")));
+    }
+    let identity = identity(response.headers());
+    // A server that ignores If-Match is caught here.
+    if expected.is_some() && identity.is_some() && identity.as_ref() != expected {
+        return Err(StoreError::Changed { what: what() });
+    }
+    let starts_at = match response.status() {
+        StatusCode::PARTIAL_CONTENT => match first_byte(response.headers()) {
+            Some(first) if first == offset => offset,
+            other => return Err(malformed(format!("expected a range from {offset}, got one from {other:?}"))),
+        },
+        _ => 0,
+    };
+    Ok(Body { starts_at, identity, chunks: chunks(response, what()) })
+}
+
+fn chunks(
+    response: Response,
+    what: String,
+) -> futures_util::stream::BoxStream<'static, Result<Bytes, StoreError>> {
+    Box::pin(
+        response
+            .bytes_stream()
+            .map_err(move |error| StoreError::transport(what.clone(), error.without_url())),
+    )
+}
+
+/// The first position of `Content-Range: bytes first-last/total`.
+fn first_byte(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+    value.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
+}
+
+impl WritableStore for HttpStore {
+    fn create<'a>(&'a self, path: &'a SafePath, content: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
+        let url = self.below(path);
+        async move {
+            let request = self.client.put(url.clone()).header(IF_NONE_MATCH, "*").body(content);
+            match send(request, &url, &[]).await {
+                Err(StoreError::Changed { what }) => Err(StoreError::Exists { what }),
+                other => other.map(drop),
+            }
+        }
+        .boxed()
+    }
+
+    fn swap<'a>(
+        &'a self,
+        path: &'a SafePath,
+        expected: &'a Identity,
+        content: Bytes,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let url = self.below(path);
+        async move {
+            let request = self.client.put(url.clone()).header(IF_MATCH, &expected.0).body(content);
+            send(request, &url, &[]).await.map(drop)
+        }
+        .boxed()
+    }
+
+    fn upload<'a>(&'a self, path: &'a SafePath, source: &'a Path) -> BoxFuture<'a, Result<(), StoreError>> {
+        let url = self.below(path);
+        async move {
+            let local = |error| StoreError::Local { path: source.to_owned(), source: error };
+            let file = tokio::fs::File::open(source).await.map_err(local)?;
+            let length = file.metadata().await.map_err(local)?.len();
+            let request = self.client.put(url.clone());
+            let request = request.header(reqwest::header::CONTENT_LENGTH, length).body(file);
+            send(request, &url, &[]).await.map(drop)
+        }
+        .boxed()
+    }
+
+    fn remove<'a>(&'a self, path: &'a SafePath) -> BoxFuture<'a, Result<(), StoreError>> {
+        let url = self.below(path);
+        async move { send(self.client.delete(url.clone()), &url, &[StatusCode::NOT_FOUND]).await.map(drop) }
+            .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_byte_of_a_range_is_read() {
+        let first = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, value.parse().unwrap());
+            first_byte(&headers)
+        };
+        assert_eq!(first("bytes 5-9/10"), Some(5));
+        assert_eq!(first("bytes 5-9/*"), Some(5));
+        for bad in ["bytes */10", "5-9/10", "bytes x-9/10", "bytes 5"] {
+            assert_eq!(first(bad), None, "{bad}");
+        }
+    }
+}

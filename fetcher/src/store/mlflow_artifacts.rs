@@ -1,0 +1,151 @@
+//! Files behind an MLflow server's artifact proxy (`mlflow-artifacts:` URIs).
+//!
+//! The proxy lists one folder at a time and gives each file's size. It serves no ranges, and a remote store
+//! behind it is first copied to the server's own disk, so a broken read starts again from the first byte.
+//! Endpoints: `GET /api/2.0/mlflow-artifacts/artifacts?path=…` and `…/artifacts/<path>`, MLflow 1.24 and later.
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use handoff::SafePath;
+use serde::Deserialize;
+use url::Url;
+
+use super::{Body, Identity, RemoteFile, Store, StoreError};
+use crate::config::Connection;
+use crate::credentials::MlflowCredentials;
+use crate::http::{join, read_bounded, send};
+use crate::limits::Limits;
+use crate::redact::Redacted;
+
+/// A folder of the artifact proxy.
+pub struct MlflowArtifacts {
+    /// The proxy's endpoint: `<server>/api/2.0/mlflow-artifacts/artifacts`.
+    endpoint: Url,
+    /// The folder below it, without slashes at its ends.
+    folder: String,
+    client: reqwest::Client,
+    credentials: MlflowCredentials,
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    #[serde(default)]
+    files: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    path: String,
+    #[serde(default)]
+    is_dir: bool,
+    // The server writes 64-bit numbers as strings in some versions.
+    #[serde(default, deserialize_with = "number_or_text")]
+    file_size: Option<u64>,
+}
+
+fn number_or_text<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Number(u64),
+        Text(String),
+    }
+    match Option::<Either>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Either::Number(number)) => Ok(Some(number)),
+        Some(Either::Text(text)) => text.parse().map(Some).map_err(serde::de::Error::custom),
+    }
+}
+
+impl MlflowArtifacts {
+    /// The folder `path` of the artifact proxy of `server`.
+    pub fn new(server: &Url, path: &str, connection: &Connection) -> Self {
+        Self {
+            endpoint: join(server, ["api", "2.0", "mlflow-artifacts", "artifacts"]),
+            folder: path.to_owned(),
+            client: connection.client.clone(),
+            credentials: connection.mlflow.clone(),
+        }
+    }
+
+    async fn list_folder(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+        let mut url = self.endpoint.clone();
+        url.query_pairs_mut().append_pair("path", folder);
+        let shown = Redacted(&self.endpoint);
+        let response = send(self.credentials.apply(self.client.get(url.clone())), &url, &[]).await?;
+        let answer = read_bounded(response, &url, Limits::DEFAULT.document_bytes).await?;
+        let malformed = |error: serde_json::Error| StoreError::Malformed {
+            what: format!("{shown}?path={}", folder.escape_debug()),
+            reason: error.to_string(),
+        };
+        serde_json::from_slice::<Listing>(&answer).map(|listing| listing.files).map_err(malformed)
+    }
+}
+
+impl Store for MlflowArtifacts {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<RemoteFile>, StoreError>> {
+        async move {
+            let too_large =
+                |limit| StoreError::TooLarge { what: format!("the listing of {}", self.folder), limit };
+            let mut files = Vec::new();
+            let mut folders = vec![String::new()];
+            let mut folders_seen = 0;
+            while let Some(folder) = folders.pop() {
+                folders_seen += 1;
+                if folders_seen > Limits::DEFAULT.folders {
+                    return Err(too_large(Limits::DEFAULT.folders));
+                }
+                let asked = [self.folder.as_str(), &folder].join("/");
+                for entry in self.list_folder(asked.trim_matches('/')).await? {
+                    let path = if folder.is_empty() { entry.path } else { format!("{folder}/{}", entry.path) };
+                    let path: SafePath = path.parse().map_err(|error: handoff::path::PathError| {
+                        StoreError::Malformed {
+                            what: Redacted(&self.endpoint).to_string(),
+                            reason: error.to_string(),
+                        }
+                    })?;
+                    if entry.is_dir {
+                        folders.push(path.as_str().to_owned());
+                    } else {
+                        files.push(RemoteFile { path, size: entry.file_size, identity: None });
+                    }
+                    if files.len() > Limits::DEFAULT.files {
+                        return Err(too_large(Limits::DEFAULT.files));
+                    }
+                }
+            }
+            Ok(files)
+        }
+        .boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        path: &'a SafePath,
+        _identity: Option<&'a Identity>,
+        _offset: u64,
+    ) -> BoxFuture<'a, Result<Body, StoreError>> {
+        let folder = self.folder.split('/').filter(|segment| !segment.is_empty());
+        let url = join(&self.endpoint, folder.chain(path.as_str().split('/')));
+        async move {
+            let request = self.credentials.apply(self.client.get(url.clone()));
+            super::http::get(request, &url, None, 0).await
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_come_as_numbers_or_as_text() {
+        let listing = r#"{"files":[{"path":"a","is_dir":false,"file_size":3},{"path":"b","file_size":"4"},
+            {"path":"d","is_dir":true}]}"#;
+        let sizes: Vec<_> =
+            serde_json::from_str::<Listing>(listing).unwrap().files.iter().map(|file| file.file_size).collect();
+        assert_eq!(sizes, [Some(3), Some(4), None]);
+        assert!(serde_json::from_str::<Listing>("{}").unwrap().files.is_empty());
+    }
+}

@@ -1,0 +1,319 @@
+//! S3 and what speaks its protocol, through the `object_store` crate.
+//!
+//! That crate signs requests and knows where AWS credentials come from. Its own retries are switched off, and
+//! its HTTP is ours: one connector classes every status that the crate does not give a meaning to, so that an
+//! S3 error reads like any other and there is one retry budget.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use handoff::SafePath;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
+};
+use object_store::path::Path as Key;
+use object_store::{
+    ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, RetryConfig,
+    UpdateVersion, WriteMultipart,
+};
+use reqwest::StatusCode;
+use tokio::io::AsyncReadExt as _;
+
+use super::{Body, Identity, RemoteFile, Store, StoreError, WritableStore};
+use crate::config::Connection;
+use crate::limits::Limits;
+
+/// Size of one part of a multipart upload: S3 allows 10,000 parts, so this carries files up to 640 GB.
+const PART_BYTES: usize = 64 * 1024 * 1024;
+/// Files up to this size are uploaded in one request.
+const SINGLE_PUT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// A prefix of a bucket.
+pub struct S3Store {
+    bucket: Arc<AmazonS3>,
+    /// `s3://bucket`, for messages.
+    name: String,
+    prefix: String,
+}
+
+impl S3Store {
+    /// The prefix of a bucket, with the settings and credentials of the environment.
+    ///
+    /// # Errors
+    /// [`StoreError::Refused`] when the settings contradict themselves.
+    pub fn new(bucket: &str, prefix: &str, connection: &Connection) -> Result<Self, StoreError> {
+        let name = format!("s3://{bucket}");
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_http_connector(Connector(connection.client.clone()))
+            .with_client_options(ClientOptions::new().with_allow_http(true))
+            .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
+        for (key, value) in connection.s3.settings() {
+            builder = builder.with_config(*key, value);
+        }
+        let bucket = builder
+            .build()
+            .map_err(|error| StoreError::Refused { what: name.clone(), reason: deepest(&error) })?;
+        Ok(Self { bucket: Arc::new(bucket), name, prefix: prefix.to_owned() })
+    }
+
+    fn shown(&self, path: &str) -> String {
+        [self.name.as_str(), self.prefix.as_str(), path]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join("/")
+    }
+
+    fn key(&self, path: &str) -> Result<Key, StoreError> {
+        let text = [self.prefix.as_str(), path].join("/");
+        Key::parse(text.trim_matches('/'))
+            .map_err(|error| StoreError::Refused { what: self.shown(path), reason: error.to_string() })
+    }
+
+    /// A listed object as a file, or nothing for the empty objects that consoles make to stand for folders.
+    fn remote(&self, object: &ObjectMeta, path: &str) -> Result<RemoteFile, StoreError> {
+        let path = path.parse().map_err(|error: handoff::path::PathError| StoreError::Malformed {
+            what: self.shown(""),
+            reason: error.to_string(),
+        })?;
+        let identity = object.e_tag.clone().map(Identity);
+        Ok(RemoteFile { path, size: Some(object.size), identity })
+    }
+
+    async fn list_prefix(&self) -> Result<Vec<RemoteFile>, StoreError> {
+        let prefix = self.key("")?;
+        let mut objects = self.bucket.list((!self.prefix.is_empty()).then_some(&prefix));
+        let mut files = Vec::new();
+        while let Some(object) = objects.next().await {
+            let object = object.map_err(|error| classify(self.shown(""), error))?;
+            let Some(below) = object.location.prefix_match(&prefix) else { continue };
+            let below = below.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
+            if !below.is_empty() {
+                files.push(self.remote(&object, &below)?);
+            }
+            if files.len() > Limits::DEFAULT.files {
+                return Err(StoreError::TooLarge { what: self.shown(""), limit: Limits::DEFAULT.files });
+            }
+        }
+        Ok(without_folder_markers(files))
+    }
+}
+
+/// Leaves out empty objects that stand where other objects have a folder.
+fn without_folder_markers(files: Vec<RemoteFile>) -> Vec<RemoteFile> {
+    let folders: std::collections::BTreeSet<String> =
+        files.iter().flat_map(|file| file.path.ancestors().map(str::to_owned)).collect();
+    files.into_iter().filter(|file| file.size != Some(0) || !folders.contains(file.path.as_str())).collect()
+}
+
+impl Store for S3Store {
+    fn list(&self) -> BoxFuture<'_, Result<Vec<RemoteFile>, StoreError>> {
+        async move {
+            let files = self.list_prefix().await?;
+            let Some((_, name)) = self.prefix.rsplit_once('/').or(Some(("", self.prefix.as_str()))) else {
+                return Ok(files);
+            };
+            if !files.is_empty() || name.is_empty() {
+                return Ok(files);
+            }
+            // Nothing below it: the address may be that of a single object.
+            let object = self.bucket.head(&self.key("")?).await.map_err(|e| classify(self.shown(""), e))?;
+            Ok(vec![self.remote(&object, name)?])
+        }
+        .boxed()
+    }
+
+    fn read<'a>(
+        &'a self,
+        path: &'a SafePath,
+        identity: Option<&'a Identity>,
+        offset: u64,
+    ) -> BoxFuture<'a, Result<Body, StoreError>> {
+        async move {
+            let options = GetOptions {
+                if_match: identity.map(|Identity(etag)| etag.clone()),
+                range: (offset > 0).then_some(GetRange::Offset(offset)),
+                ..GetOptions::default()
+            };
+            let what = self.shown(path.as_str());
+            let answer = self
+                .bucket
+                .get_opts(&self.key(path.as_str())?, options)
+                .await
+                .map_err(|error| classify(what.clone(), error))?;
+            let identity = answer.meta.e_tag.clone().map(Identity);
+            let starts_at = answer.range.start;
+            let chunks = answer.into_stream().map_err(move |error| classify(what.clone(), error)).boxed();
+            Ok(Body { starts_at, identity, chunks })
+        }
+        .boxed()
+    }
+}
+
+impl WritableStore for S3Store {
+    fn create<'a>(&'a self, path: &'a SafePath, content: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let what = self.shown(path.as_str());
+            let key = self.key(path.as_str())?;
+            let put = self.bucket.put_opts(&key, content.into(), PutMode::Create.into()).await;
+            put.map(drop).map_err(|error| classify(what, error))
+        }
+        .boxed()
+    }
+
+    fn swap<'a>(
+        &'a self,
+        path: &'a SafePath,
+        expected: &'a Identity,
+        content: Bytes,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let what = self.shown(path.as_str());
+            let key = self.key(path.as_str())?;
+            let version = UpdateVersion { e_tag: Some(expected.0.clone()), version: None };
+            let put = self.bucket.put_opts(&key, content.into(), PutMode::Update(version).into()).await;
+            put.map(drop).map_err(|error| classify(what, error))
+        }
+        .boxed()
+    }
+
+    fn upload<'a>(&'a self, path: &'a SafePath, source: &'a Path) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let what = self.shown(path.as_str());
+            let key = self.key(path.as_str())?;
+            let local = |error| StoreError::Local { path: source.to_owned(), source: error };
+            let remote = |error| classify(what.clone(), error);
+            let mut file = tokio::fs::File::open(source).await.map_err(local)?;
+            let size = file.metadata().await.map_err(local)?.len();
+            if size <= SINGLE_PUT_BYTES {
+                let mut content = Vec::new();
+                file.take(SINGLE_PUT_BYTES).read_to_end(&mut content).await.map_err(local)?;
+                return self.bucket.put(&key, content.into()).await.map(drop).map_err(remote);
+            }
+            let upload = self.bucket.put_multipart(&key).await.map_err(remote)?;
+            let mut parts = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+            let mut chunk = vec![0; 1024 * 1024];
+            loop {
+                let length = file.read(&mut chunk).await.map_err(local)?;
+                let Some(read) = chunk.get(..length).filter(|read| !read.is_empty()) else { break };
+                parts.wait_for_capacity(2).await.map_err(remote)?;
+                parts.write(read);
+            }
+            parts.finish().await.map(drop).map_err(remote)
+        }
+        .boxed()
+    }
+
+    fn remove<'a>(&'a self, path: &'a SafePath) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            match self.bucket.delete(&self.key(path.as_str())?).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(classify(self.shown(path.as_str()), error)),
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Gives the process's own HTTP client to `object_store`.
+#[derive(Debug)]
+struct Connector(reqwest::Client);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Service(self.0.clone())))
+    }
+}
+
+#[derive(Debug)]
+struct Service(reqwest::Client);
+
+impl HttpService for Service {
+    fn call<'life, 'async_trait>(
+        &'life self,
+        request: HttpRequest,
+    ) -> BoxFuture<'async_trait, Result<HttpResponse, HttpError>>
+    where
+        'life: 'async_trait,
+        Self: 'async_trait,
+    {
+        async move {
+            let response = self.0.call(request).await?;
+            let status = response.status();
+            // Statuses that the crate itself turns into typed errors pass; ours are the rest.
+            let typed = [304, 401, 403, 404, 409, 412];
+            if status.is_success() || status.is_redirection() || typed.contains(&status.as_u16()) {
+                return Ok(response);
+            }
+            let failure = crate::http::classify(String::new(), status, response.headers());
+            Err(HttpError::new(HttpErrorKind::Unknown, failure))
+        }
+        .boxed()
+    }
+}
+
+/// Gives a failure of `object_store` its class, looking through its layers for what our connector said.
+fn classify(what: String, error: object_store::Error) -> StoreError {
+    use object_store::Error;
+    match error {
+        Error::NotFound { .. } => StoreError::NotFound { what },
+        Error::PermissionDenied { .. } => {
+            StoreError::Denied { what, status: StatusCode::FORBIDDEN.to_string() }
+        }
+        Error::Unauthenticated { .. } => {
+            StoreError::Denied { what, status: StatusCode::UNAUTHORIZED.to_string() }
+        }
+        Error::AlreadyExists { .. } => StoreError::Exists { what },
+        Error::Precondition { .. } => StoreError::Changed { what },
+        Error::Generic { source, .. } => classify_generic(what, source.as_ref()),
+        other => StoreError::Refused { what, reason: deepest(&other) },
+    }
+}
+
+fn classify_generic(what: String, error: &(dyn std::error::Error + 'static)) -> StoreError {
+    let mut layers = std::iter::successors(Some(error), |layer| layer.source());
+    let ours = layers.clone().find_map(|layer| layer.downcast_ref::<StoreError>());
+    match ours {
+        Some(StoreError::Unavailable { reason, retry_after, .. }) => {
+            let (reason, retry_after) = (reason.clone(), *retry_after);
+            return StoreError::Unavailable { what, reason, retry_after, source: None };
+        }
+        Some(StoreError::Refused { reason, .. }) => {
+            return StoreError::Refused { what, reason: reason.clone() };
+        }
+        _ => {}
+    }
+    let transport = layers.find_map(|layer| layer.downcast_ref::<HttpError>());
+    let reason = deepest(error);
+    match transport {
+        Some(_) => StoreError::Unavailable { what, reason, retry_after: None, source: None },
+        None => StoreError::Refused { what, reason },
+    }
+}
+
+/// The innermost message of an error: the outer ones repeat it, with URLs.
+fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+    let innermost = std::iter::successors(Some(error), |layer| layer.source()).last();
+    innermost.map_or_else(String::new, ToString::to_string).chars().take(300).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, size: u64) -> RemoteFile {
+        RemoteFile { path: path.parse().unwrap(), size: Some(size), identity: None }
+    }
+
+    #[test]
+    fn folder_markers_are_left_out_and_empty_files_are_not() {
+        let listed = vec![file("data", 0), file("data/a.bin", 1), file("data/__init__.py", 0), file("x", 0)];
+        let kept: Vec<_> = without_folder_markers(listed).into_iter().map(|f| f.path.to_string()).collect();
+        assert_eq!(kept, ["data/a.bin", "data/__init__.py", "x"]);
+    }
+}

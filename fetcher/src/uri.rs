@@ -1,0 +1,255 @@
+//! Where a registry or the bytes of a model are, as an address that has been checked.
+//!
+//! Credentials never travel in an address: one with a user name or password is refused, so that no later code
+//! has to remember to hide them. Query strings (presigned URLs) are kept for the request and never printed.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use handoff::SafePath;
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::redact::Redacted;
+
+/// A place that holds files: a folder, a bucket prefix, a web server's path, or a single file in one of these.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUri {
+    /// `file:///path`: a local folder or file.
+    File(PathBuf),
+    /// `s3://bucket/prefix`.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// The prefix without slashes at its ends; empty for the whole bucket.
+        prefix: String,
+    },
+    /// `http://` or `https://`.
+    Http(Url),
+    /// Files behind an MLflow server's artifact proxy.
+    MlflowArtifacts {
+        /// The tracking server.
+        server: Url,
+        /// The path below its artifact root, without slashes at its ends.
+        path: String,
+    },
+}
+
+/// A registry's address, by the scheme of `MODEL_REGISTRY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistryUri {
+    /// `mlflow+http(s)://host[/prefix]`: an MLflow tracking server.
+    Mlflow(Url),
+    /// `catalog+<store>`: descriptors beside the weights.
+    Catalog(StoreUri),
+}
+
+/// Why an address was refused. The address is not repeated: it may hold a secret.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UriError {
+    /// It is not a URI.
+    #[error("expected a URI such as `s3://bucket/prefix`, got something that does not parse as one")]
+    Malformed,
+    /// Its scheme is not known here.
+    #[error("unsupported scheme `{scheme}`, expected {expected}")]
+    Scheme {
+        /// The scheme found.
+        scheme: String,
+        /// The schemes understood.
+        expected: &'static str,
+    },
+    /// It carries a user name or a password.
+    #[error("the {scheme} URI holds credentials, expected none")]
+    Credentials {
+        /// The scheme.
+        scheme: String,
+    },
+    /// A part that must be there is not.
+    #[error("the {scheme} URI has no {part}")]
+    Missing {
+        /// The scheme.
+        scheme: &'static str,
+        /// What is missing.
+        part: &'static str,
+    },
+}
+
+const STORE_SCHEMES: &str = "file, s3, http or https";
+const REGISTRY_SCHEMES: &str =
+    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+http or catalog+https";
+
+impl FromStr for StoreUri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let url = parse_without_credentials(text)?;
+        match url.scheme() {
+            "file" => url
+                .to_file_path()
+                .map(Self::File)
+                .map_err(|()| UriError::Missing { scheme: "file", part: "absolute path" }),
+            "s3" => {
+                let bucket = url.host_str().filter(|bucket| !bucket.is_empty());
+                let bucket = bucket.ok_or(UriError::Missing { scheme: "s3", part: "bucket" })?.to_owned();
+                // Taken from the text as it was written: an object key is not percent-encoded.
+                let prefix = text.splitn(4, '/').nth(3).unwrap_or("").trim_matches('/').to_owned();
+                Ok(Self::S3 { bucket, prefix })
+            }
+            "http" | "https" => Ok(Self::Http(url)),
+            other => Err(UriError::Scheme { scheme: other.to_owned(), expected: STORE_SCHEMES }),
+        }
+    }
+}
+
+impl StoreUri {
+    /// Splits the address of one file into the folder it is in and its name there.
+    ///
+    /// # Errors
+    /// Fails when the address has no last component that could be a file's name.
+    pub fn split_file(&self) -> Result<(Self, SafePath), UriError> {
+        let missing = |scheme| UriError::Missing { scheme, part: "file name" };
+        let name = |name: &str, scheme| match name.parse::<SafePath>() {
+            Ok(path) if path.file_name() == name => Ok(path),
+            _ => Err(missing(scheme)),
+        };
+        match self {
+            Self::File(path) => {
+                let file = path.file_name().and_then(|file| file.to_str()).ok_or(missing("file"))?;
+                let folder = path.parent().ok_or(missing("file"))?;
+                Ok((Self::File(folder.to_owned()), name(file, "file")?))
+            }
+            Self::S3 { bucket, prefix } => {
+                let (folder, file) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+                let folder = Self::S3 { bucket: bucket.clone(), prefix: folder.to_owned() };
+                Ok((folder, name(file, "s3")?))
+            }
+            Self::Http(url) => {
+                let last = url.path_segments().and_then(|mut segments| segments.next_back());
+                let last = percent_decode_str(last.unwrap_or("")).decode_utf8().map_err(|_| missing("http"))?;
+                Ok((self.clone(), name(&last, "http")?))
+            }
+            Self::MlflowArtifacts { server, path } => {
+                let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
+                let folder = Self::MlflowArtifacts { server: server.clone(), path: folder.to_owned() };
+                Ok((folder, name(file, "mlflow-artifacts")?))
+            }
+        }
+    }
+
+    /// A name for people when the manifest gives none: the last component.
+    pub fn display_name(&self) -> String {
+        self.split_file().map_or_else(|_| self.to_string(), |(_, name)| name.as_str().to_owned())
+    }
+}
+
+impl FromStr for RegistryUri {
+    type Err = UriError;
+
+    fn from_str(text: &str) -> Result<Self, UriError> {
+        let unknown = |scheme: &str| UriError::Scheme { scheme: scheme.to_owned(), expected: REGISTRY_SCHEMES };
+        let (scheme, _) = text.split_once("://").ok_or(UriError::Malformed)?;
+        if let Some(inner) = text.strip_prefix("mlflow+") {
+            let url = parse_without_credentials(inner)?;
+            return match url.scheme() {
+                "http" | "https" => Ok(Self::Mlflow(url)),
+                _ => Err(unknown(scheme)),
+            };
+        }
+        match text.strip_prefix("catalog+") {
+            Some(inner) => inner.parse().map(Self::Catalog).map_err(|error| match error {
+                UriError::Scheme { .. } => unknown(scheme),
+                other => other,
+            }),
+            None => Err(unknown(scheme)),
+        }
+    }
+}
+
+fn parse_without_credentials(text: &str) -> Result<Url, UriError> {
+    let url: Url = text.parse().map_err(|_| UriError::Malformed)?;
+    if url.username().is_empty() && url.password().is_none() {
+        Ok(url)
+    } else {
+        Err(UriError::Credentials { scheme: url.scheme().to_owned() })
+    }
+}
+
+impl fmt::Display for StoreUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file://{}", path.display()),
+            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::Http(url) => Redacted(url).fmt(f),
+            Self::MlflowArtifacts { server, path } => {
+                let shown = Redacted(server).to_string();
+                write!(f, "mlflow-artifacts of {}: {path}", shown.trim_end_matches('/'))
+            }
+        }
+    }
+}
+
+impl fmt::Display for RegistryUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mlflow(url) => write!(f, "mlflow+{}", Redacted(url).to_string().trim_end_matches('/')),
+            Self::Catalog(store) => write!(f, "catalog+{store}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_and_print() {
+        for (text, shown) in [
+            ("file:///srv/models", "file:///srv/models"),
+            ("s3://bucket", "s3://bucket"),
+            ("s3://bucket/a b/ü/", "s3://bucket/a b/ü"),
+            ("https://host/x.bin?sig=secret", "https://host/x.bin?…"),
+        ] {
+            assert_eq!(text.parse::<StoreUri>().unwrap().to_string(), shown);
+        }
+        for text in ["mlflow+http://mlflow.mlops:5000", "catalog+s3://b/models", "catalog+file:///srv/m"] {
+            assert_eq!(text.parse::<RegistryUri>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn addresses_with_credentials_are_refused_without_repeating_them() {
+        for text in ["https://user:hunter2@host/x", "s3://hunter2@bucket/x"] {
+            let error = text.parse::<StoreUri>().unwrap_err().to_string();
+            assert!(error.contains("holds credentials") && !error.contains("hunter2"), "{error}");
+        }
+        assert!("mlflow+https://a:b@host".parse::<RegistryUri>().is_err());
+    }
+
+    #[test]
+    fn unknown_schemes_name_the_known_ones() {
+        let error = "ftp://host/x".parse::<StoreUri>().unwrap_err().to_string();
+        assert_eq!(error, "unsupported scheme `ftp`, expected file, s3, http or https");
+        let error = "catalog+ftp://host/x".parse::<RegistryUri>().unwrap_err().to_string();
+        assert!(error.starts_with("unsupported scheme `catalog+ftp`, expected mlflow+http"), "{error}");
+        assert!("file://relative".parse::<StoreUri>().is_err());
+        assert!("s3:///prefix".parse::<StoreUri>().is_err());
+        assert_eq!("nothing".parse::<StoreUri>(), Err(UriError::Malformed));
+    }
+
+    #[test]
+    fn a_file_is_split_from_its_folder() {
+        let split = |text: &str| {
+            let (folder, name) = text.parse::<StoreUri>().unwrap().split_file().unwrap();
+            (folder.to_string(), name.as_str().to_owned())
+        };
+        assert_eq!(split("s3://b/a/m.bin"), ("s3://b/a".into(), "m.bin".into()));
+        assert_eq!(split("s3://b/m.bin"), ("s3://b".into(), "m.bin".into()));
+        assert_eq!(split("file:///a/m.bin"), ("file:///a".into(), "m.bin".into()));
+        assert_eq!(split("https://h/a/m%20x.bin?sig=1").1, "m x.bin");
+        assert!("https://h/".parse::<StoreUri>().unwrap().split_file().is_err());
+        assert!("https://h/%2e%2e".parse::<StoreUri>().unwrap().split_file().is_err());
+        assert!("https://h/a%2Fb".parse::<StoreUri>().unwrap().split_file().is_err());
+    }
+}

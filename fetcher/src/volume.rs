@@ -1,0 +1,233 @@
+//! The volume that is filled: its directories, its lock, its receipt and its free space.
+//!
+//! One fetcher at a time works on a volume. Before the first byte is staged the old receipt is set aside, so that
+//! nobody takes a half-replaced model for a whole one; it stays in the staging area until the end, because it
+//! says which old files are ours to remove.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use handoff::{Layout, Progress, ReadError, Receipt};
+
+use crate::redact::ByteSize;
+use crate::store::Class;
+use crate::verify::{self, VerifyError};
+
+/// Name, in the staging area, of the receipt that is being replaced.
+const REPLACED_RECEIPT: &str = "replaced-receipt.json";
+/// Where Linux names the current boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Why a volume cannot be worked on.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// The file system refused.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A rename from one to the other is not possible.
+    #[error("{} and {} are on different file systems, expected one", state.display(), model.display())]
+    Apart {
+        /// The state directory.
+        state: PathBuf,
+        /// The model directory.
+        model: PathBuf,
+    },
+    /// Another fetcher holds the lock.
+    #[error("another fetcher is at work on {}", path.display())]
+    Busy {
+        /// The state directory.
+        path: PathBuf,
+    },
+    /// The model does not fit.
+    #[error("not enough space on {}: expected {}, got {}", path.display(), ByteSize(*needed), ByteSize(*free))]
+    NoSpace {
+        /// The model directory.
+        path: PathBuf,
+        /// Bytes still to be written.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
+}
+
+impl VolumeError {
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Apart { .. } => Some("put MODEL_STATE_DIR on the model's volume"),
+            Self::NoSpace { .. } => Some("raise the volume's size limit, or free space on the node"),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("the volume must be writable for this user: set fsGroup in the Pod's securityContext")
+            }
+            _ => None,
+        }
+    }
+}
+
+pub(crate) fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Error) -> VolumeError + 'a {
+    move |source| VolumeError::Io { action, path: path.to_owned(), source }
+}
+
+/// A volume that nobody else works on while this lives.
+pub struct Volume {
+    layout: Layout,
+    boot_id: String,
+    _lock: File,
+}
+
+/// What is left of a receipt that was found.
+#[derive(Debug)]
+pub enum Finished {
+    /// It holds.
+    Yes(Box<Receipt>),
+    /// There is none.
+    No,
+    /// There is one, but it does not hold.
+    Broken(Broken),
+}
+
+/// Why a receipt does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// It cannot be read.
+    #[error("the receipt is not usable")]
+    Receipt(#[source] ReadError),
+    /// Its digest is not that of the files it lists.
+    #[error("the receipt contradicts itself")]
+    Inconsistent,
+    /// The files are not what it says.
+    #[error("the files are not what the receipt says")]
+    Files(#[source] VerifyError),
+}
+
+impl Volume {
+    /// Makes the directories and takes the lock.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub fn open(layout: Layout) -> Result<Self, VolumeError> {
+        for directory in [layout.model_dir(), layout.state_dir()] {
+            fs::create_dir_all(directory).map_err(failed("create", directory))?;
+        }
+        let state = layout.state_dir();
+        let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).map_err(failed("look at", path));
+        if device(state)? != device(layout.model_dir())? {
+            let (state, model) = (state.to_owned(), layout.model_dir().to_owned());
+            return Err(VolumeError::Apart { state, model });
+        }
+        let lock = File::open(state).map_err(failed("open", state))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(VolumeError::Busy { path: state.to_owned() }),
+            Err(fs::TryLockError::Error(error)) => return Err(failed("lock", state)(error)),
+        }
+        // Without it (no /proc), every receipt counts as one from another boot, which is the safe side.
+        let boot_id = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        Ok(Self { layout, boot_id, _lock: lock })
+    }
+
+    /// Where things are.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The kernel's name for this boot.
+    pub fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
+    /// Which start of a fetcher on this volume this is, from 1.
+    pub fn attempt(&self) -> u32 {
+        match Progress::read(&self.layout.progress()) {
+            Ok(before) if before.phase != handoff::Phase::Fetched => before.attempt.saturating_add(1),
+            _ => 1,
+        }
+    }
+
+    /// Whether a verified model is in place. Sizes are looked at; content is hashed again only when the node
+    /// was restarted since, because weights are not synced to disk one by one.
+    pub fn finished(&self) -> Finished {
+        let receipt = match Receipt::read(&self.layout.receipt()) {
+            Ok(receipt) if receipt.is_consistent() => receipt,
+            Ok(_) => return Finished::Broken(Broken::Inconsistent),
+            Err(ReadError::Missing { .. }) => return Finished::No,
+            Err(error) => return Finished::Broken(Broken::Receipt(error)),
+        };
+        let same_boot = !self.boot_id.is_empty() && receipt.boot_id == self.boot_id;
+        let checked = match same_boot {
+            true => verify::check_sizes(&self.layout, &receipt),
+            false => verify::verify_directory(&self.layout, &receipt),
+        };
+        match checked {
+            Ok(()) => Finished::Yes(Box::new(receipt)),
+            Err(error) => Finished::Broken(Broken::Files(error)),
+        }
+    }
+
+    /// Sets the receipt aside: from here to the new receipt, the volume holds no model.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub fn invalidate(&self) -> Result<(), VolumeError> {
+        let staging = self.layout.staging();
+        fs::create_dir_all(&staging).map_err(failed("create", &staging))?;
+        let receipt = self.layout.receipt();
+        match fs::rename(&receipt, staging.join(REPLACED_RECEIPT)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("set aside", &receipt)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The receipt that was set aside, if it can be read.
+    pub fn replaced_receipt(&self) -> Option<Receipt> {
+        Receipt::read(&self.layout.staging().join(REPLACED_RECEIPT)).ok()
+    }
+
+    /// Fails unless `needed` more bytes fit.
+    ///
+    /// # Errors
+    /// [`VolumeError::NoSpace`].
+    pub fn check_space(&self, needed: u64) -> Result<(), VolumeError> {
+        let path = self.layout.model_dir();
+        let found = rustix::fs::statvfs(path).map_err(|error| failed("ask for the space of", path)(error.into()))?;
+        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        if needed > free {
+            return Err(VolumeError::NoSpace { path: path.to_owned(), needed, free });
+        }
+        Ok(())
+    }
+}
+
+impl VolumeError {
+    /// How to meet this failure; lack of space is told apart by [`is_no_space`](Self::is_no_space).
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Apart { .. } => Class::Fatal,
+            Self::Busy { .. } => Class::Retryable,
+            Self::Io { .. } | Self::NoSpace { .. } => Class::Local,
+        }
+    }
+
+    /// Whether the volume is full.
+    pub fn is_no_space(&self) -> bool {
+        match self {
+            Self::NoSpace { .. } => true,
+            Self::Io { source, .. } => is_full(source),
+            _ => false,
+        }
+    }
+}
+
+/// Whether an error says that a volume or a quota is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
