@@ -13,17 +13,15 @@ use handoff::{Integrity, ModelDigest, duration};
 /// (AWS_*, MLFLOW_TRACKING_*), never from flags. Exit codes: 0 done, 64 bad configuration, 65 integrity, 66 not
 /// found, 69 unavailable, 70 internal error, 73 no space, 74 local I/O, 75 interrupted, 77 denied.
 #[derive(Debug, Parser)]
-#[command(name = "fetcher", version, args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(name = "fetcher", version, arg_required_else_help = true, subcommand_precedence_over_arg = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// URI and destination pairs, as KServe's storage initializer is called; each is pulled in turn.
+    /// URI and destination pairs, as KServe's storage initializer is called; each is pulled in turn, with the
+    /// settings of the environment.
     #[arg(value_name = "URI DEST")]
     pub pairs: Vec<String>,
-    /// Settings of a fetch by pairs.
-    #[command(flatten)]
-    pub fetch: FetchArgs,
     /// How to log.
     #[command(flatten)]
     pub log: LogArgs,

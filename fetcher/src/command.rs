@@ -7,6 +7,7 @@ pub mod resolve;
 pub mod verify;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::Write as _;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::limits::Limits;
 use crate::plan::{Input, Plan, SHA256SUMS, parse_sha256sums};
 use crate::resolve::{Location, Manifest};
 use crate::retry::Budget;
-use crate::store::{self, RemoteFile, Store};
+use crate::store::{self, Listing, Store};
 
 /// The stores that a plan reads from, by their address as text.
 type Stores = HashMap<String, Arc<dyn Store>>;
@@ -25,7 +26,7 @@ type Stores = HashMap<String, Arc<dyn Store>>;
 async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Result<(Plan, Stores), Error> {
     let location = crate::resolve::resolve(&wanted.reference, connection, budget).await?;
     let (listing, sums) = match location.manifest {
-        Some(_) => (Vec::new(), None),
+        Some(_) => (Listing::Folder(Vec::new()), None),
         None => list(&location, connection, budget).await?,
     };
     let plan = Plan::make(Input {
@@ -40,8 +41,8 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
     let mut stores = Stores::new();
     for file in &plan.files {
         let uri = &file.source.store;
-        if !stores.contains_key(&uri.to_string()) {
-            stores.insert(uri.to_string(), open(uri, connection)?);
+        if let Entry::Vacant(vacant) = stores.entry(uri.to_string()) {
+            vacant.insert(open(uri, connection)?);
         }
     }
     Ok((plan, stores))
@@ -55,13 +56,15 @@ async fn list(
     location: &Location,
     connection: &Connection,
     budget: &Budget,
-) -> Result<(Vec<RemoteFile>, Option<Manifest>), Error> {
+) -> Result<(Listing, Option<Manifest>), Error> {
     let failed = |source| Error::List { uri: location.uri.to_string(), source };
     let store = open(&location.uri, connection)?;
     let listing = budget.run(|| store.list()).await.map_err(failed)?;
-    let Some(sums) = listing.iter().find(|file| file.path.as_str() == SHA256SUMS && listing.len() > 1) else {
-        return Ok((listing, None));
+    let sums = match &listing {
+        Listing::Folder(files) => files.iter().find(|file| file.path.as_str() == SHA256SUMS),
+        Listing::Single(_) => None,
     };
+    let Some(sums) = sums else { return Ok((listing, None)) };
     let limit = Limits::DEFAULT.document_bytes;
     let read = budget.run(|| store::read_small(store.as_ref(), &sums.path, limit)).await;
     let (content, _) = read.map_err(failed)?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Parser as _;
 use handoff::{Integrity, Layout, ModelDigest, ModelId};
 
 use crate::cli::{
@@ -215,7 +216,7 @@ impl ConfigError {
 /// See [`ConfigError`].
 pub fn job(cli: Cli, environment: Environment<'_>) -> Result<Job, ConfigError> {
     match cli.command {
-        None => pairs(&cli.pairs, &cli.fetch, environment).map(Job::Pull),
+        None => pairs(&cli.pairs, environment).map(Job::Pull),
         Some(Command::Pull(args)) => pull(args, environment).map(|pull| Job::Pull(vec![pull])),
         Some(Command::Resolve(args)) => resolve(args, environment).map(Job::Resolve),
         Some(Command::Verify(args)) => Ok(Job::Verify(Layout::new(args.model_dir, args.state_dir))),
@@ -243,30 +244,28 @@ fn resolve(args: ResolveArgs, environment: Environment<'_>) -> Result<Resolve, C
     })
 }
 
-/// KServe's contract: `URI DEST [URI DEST]…`.
-fn pairs(words: &[String], fetch: &FetchArgs, environment: Environment<'_>) -> Result<Vec<Pull>, ConfigError> {
+/// KServe's contract: `URI DEST [URI DEST]…`. Each pair is a `pull`, with the settings of the environment.
+fn pairs(words: &[String], environment: Environment<'_>) -> Result<Vec<Pull>, ConfigError> {
+    let unusable = |problem| ConfigError::Unusable {
+        problem,
+        hint: "call `fetcher URI DEST [URI DEST]…` or one of the subcommands, see `fetcher --help`",
+    };
     let (pairs, rest) = words.as_chunks::<2>();
     if pairs.is_empty() || !rest.is_empty() {
-        return Err(ConfigError::Unusable {
-            problem: format!("expected pairs of a URI and a destination, got {} arguments", words.len()),
-            hint: "call `fetcher URI DEST [URI DEST]…` or one of the subcommands, see `fetcher --help`",
-        });
+        let problem = format!("expected pairs of a URI and a destination, got {} arguments", words.len());
+        return Err(unusable(problem));
+    }
+    let single = ["MODEL_DIGEST", "MODEL_STATE_DIR"].into_iter().find(|name| environment(name).is_some());
+    if let (Some(name), [_, _, ..]) = (single, pairs) {
+        return Err(unusable(format!("{name} is for one model, got {} pairs", pairs.len())));
     }
     let one = |[uri, destination]: &[String; 2]| {
-        let reference = ReferenceArgs {
-            registry: environment("MODEL_REGISTRY"),
-            model_name: None,
-            model_version: None,
-            uri: Some(uri.clone()),
-        };
-        let pin = DigestPinArgs { digest: None, integrity: Integrity::Recorded };
-        Ok(Pull {
-            wanted: wanted(reference, &pin, environment)?,
-            layout: Layout::new(destination, None),
-            connections: usize::from(fetch.connections),
-            network: network(fetch, environment),
-            termination_log: termination_log(fetch),
-        })
+        let words = ["fetcher", "pull", "--uri", uri, "--dest", destination];
+        match Cli::try_parse_from(words).map(|cli| cli.command) {
+            Ok(Some(Command::Pull(args))) => pull(args, environment),
+            Ok(_) => Err(unusable("expected a URI and a destination".to_owned())),
+            Err(error) => Err(unusable(error.kind().to_string())),
+        }
     };
     pairs.iter().map(one).collect()
 }
@@ -307,7 +306,10 @@ fn mlflow_reference(
 ) -> Result<ModelRef, ConfigError> {
     let server = registry
         .or_else(|| environment("MLFLOW_TRACKING_URI").map(|server| format!("mlflow+{server}")))
-        .ok_or(ConfigError::Missing { setting: REGISTRY, hint: "set MODEL_REGISTRY or MLFLOW_TRACKING_URI" })?;
+        .ok_or(ConfigError::Missing {
+            setting: REGISTRY,
+            hint: "set MODEL_REGISTRY or MLFLOW_TRACKING_URI",
+        })?;
     let registry: RegistryUri =
         server.parse().map_err(|source| ConfigError::Uri { setting: REGISTRY, source })?;
     let (name, version) = match (text.rsplit_once('@'), text.rsplit_once('/')) {

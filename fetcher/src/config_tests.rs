@@ -1,5 +1,3 @@
-use clap::Parser as _;
-
 use super::*;
 
 fn parse(words: &[&str]) -> Result<Job, ConfigError> {
@@ -45,6 +43,12 @@ fn mlflow_uris_name_a_registered_model() {
 }
 
 #[test]
+fn global_flags_may_stand_before_the_command() {
+    let cli = Cli::try_parse_from(["fetcher", "--log-format", "json", "digest", "/d"]).unwrap();
+    assert!(matches!(cli.command, Some(Command::Digest(_))));
+}
+
+#[test]
 fn pairs_are_pulled_in_turn() {
     match parse(&["s3://b/a", "/mnt/models/a", "file:///b", "/mnt/models/b"]) {
         Ok(Job::Pull(pulls)) => {
@@ -77,7 +81,9 @@ fn publishing_needs_a_catalog_and_a_version() {
     let publish = |registry, version, more: &[&'static str]| {
         parse(&[&["publish", "/dir", "--registry", registry][..], &named, &[version], more].concat())
     };
-    assert!(publish(CATALOG, "v1", &["--metric", "f1=0.93", "--alias", "@best", "--source", "run=7"]).is_ok());
+    assert!(
+        publish(CATALOG, "v1", &["--metric", "f1=0.93", "--alias", "@best", "--source", "run=7"]).is_ok()
+    );
     assert!(publish(CATALOG, "@best", &[]).is_err());
     assert!(publish(CATALOG, "aliases", &[]).is_err());
     assert!(publish("mlflow+http://h", "v1", &[]).is_err());

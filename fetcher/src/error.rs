@@ -1,7 +1,5 @@
 //! The error of a whole run: which stage failed, what the exit code is, and what the user can do.
 
-use std::error::Error as _;
-
 use handoff::{ExitCode, ReadError};
 
 use crate::config::ConfigError;
@@ -141,7 +139,9 @@ impl Error {
             Self::Plan(error) => of_class(error.class()),
             Self::List { source, .. } | Self::Catalog { source, .. } => of_class(source.class()),
             Self::Directory { source, .. } => of_class(source.class()),
-            Self::Manifest { .. } | Self::ReceiptTampered { .. } | Self::Unsteady { .. } => ExitCode::Integrity,
+            Self::Manifest { .. } | Self::ReceiptTampered { .. } | Self::Unsteady { .. } => {
+                ExitCode::Integrity
+            }
             Self::Transfer(error) if error.is_no_space() => ExitCode::NoSpace,
             Self::Transfer(error) => of_class(error.class()),
             Self::Volume(error) | Self::Publish(PublishError::Volume(error)) => match error.is_no_space() {
@@ -176,14 +176,15 @@ impl Error {
 
     /// The error with its causes, each once, in one line.
     pub fn chain(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            line = format!("{line}: {error}");
-            cause = error.source();
-        }
-        line
+        causes(self).fold(self.to_string(), |line, cause| format!("{line}: {cause}"))
     }
+}
+
+/// The errors below an error, outermost first.
+pub(crate) fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> + Clone {
+    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 fn of_class(class: Class) -> ExitCode {

@@ -81,7 +81,8 @@ pub fn client(extra_roots: Option<PathBuf>, stall: Duration) -> Result<reqwest::
 /// failure; [`StoreError::Refused`] for any other status.
 pub async fn send(request: RequestBuilder, url: &Url, also: &[StatusCode]) -> Result<Response, StoreError> {
     let what = || Redacted(url).to_string();
-    let response = request.send().await.map_err(|error| StoreError::transport(what(), error.without_url()))?;
+    let response =
+        request.send().await.map_err(|error| StoreError::transport(what(), error.without_url()))?;
     let status = response.status();
     if status.is_success() || also.contains(&status) {
         return Ok(response);
@@ -92,19 +93,25 @@ pub async fn send(request: RequestBuilder, url: &Url, also: &[StatusCode]) -> Re
 /// The error for a status that is not success.
 pub(crate) fn classify(what: String, status: StatusCode, headers: &HeaderMap) -> StoreError {
     let status_text = match REQUEST_ID_HEADERS.iter().find_map(|name| headers.get(name)?.to_str().ok()) {
-        Some(id) => format!("{status}, request id {}", id.chars().take(80).collect::<String>().escape_debug()),
+        Some(id) => {
+            format!("{status}, request id {}", id.chars().take(80).collect::<String>().escape_debug())
+        }
         None => status.to_string(),
     };
+    let temporary = match status {
+        // A conflict is what S3 answers to a conditional write that met another one on its way.
+        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::NOT_IMPLEMENTED => false,
+        other => other.is_server_error(),
+    };
     match status {
+        _ if temporary => {
+            let retry_after = retry_after(headers);
+            StoreError::Unavailable { what, reason: status_text, retry_after, source: None }
+        }
         StatusCode::NOT_FOUND | StatusCode::GONE => StoreError::NotFound { what },
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => StoreError::Denied { what, status: status_text },
         StatusCode::PRECONDITION_FAILED => StoreError::Changed { what },
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-            StoreError::Unavailable { what, reason: status_text, retry_after: retry_after(headers), source: None }
-        }
-        server if server.is_server_error() && server != StatusCode::NOT_IMPLEMENTED => {
-            StoreError::Unavailable { what, reason: status_text, retry_after: retry_after(headers), source: None }
-        }
         _ => StoreError::Refused { what, reason: status_text },
     }
 }
@@ -154,13 +161,12 @@ mod tests {
 
     #[test]
     fn statuses_are_classed_once() {
-        let class = |status: u16| {
-            classify("x".into(), StatusCode::from_u16(status).unwrap(), &HeaderMap::new())
-        };
+        let class =
+            |status: u16| classify("x".into(), StatusCode::from_u16(status).unwrap(), &HeaderMap::new());
         assert!(matches!(class(404), StoreError::NotFound { .. }));
         assert!(matches!(class(403), StoreError::Denied { .. }));
         assert!(matches!(class(412), StoreError::Changed { .. }));
-        for status in [408, 429, 500, 502, 503, 504] {
+        for status in [408, 409, 429, 500, 502, 503, 504] {
             assert!(matches!(class(status), StoreError::Unavailable { .. }), "{status}");
         }
         for status in [400, 405, 416, 501] {

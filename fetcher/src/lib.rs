@@ -4,7 +4,7 @@
 //!
 //! | stage | from → to |
 //! |---|---|
-//! | [`cli`] → [`config`] | the command line and the environment → a [`Job`](config::Job), checked as a whole |
+//! | [`cli`] → [`config`] | the command line and the environment → a [`Job`], checked as a whole |
 //! | [`resolve`] | a name → a [`Location`](resolve::Location): one immutable version |
 //! | [`store`] | a location → a listing, and bytes from an offset on |
 //! | [`plan`] | listing and digests → a [`Plan`](plan::Plan); no I/O |
@@ -86,10 +86,7 @@ async fn carry_out(job: Job) -> ExitCode {
             let who = job.wanted.reference.id().to_string();
             conclude(&job.termination_log, &who, or_signal(command::resolve::run(&job)).await)
         }
-        Job::Publish(job) => {
-            let who = format!("{} {}", job.name, job.version);
-            say(&who, or_signal(command::publish::run(&job)).await)
-        }
+        Job::Publish(job) => say("publish", or_signal(command::publish::run(&job)).await),
         Job::Verify(layout) => say("verify", command::verify::run(&layout)),
         Job::Digest(directory) => say("digest", command::digest::run(&directory)),
     }

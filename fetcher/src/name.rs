@@ -48,7 +48,8 @@ impl FromStr for ModelName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        const EXPECTED: &str = "a model name without `:`, `@`, control characters or empty or dotted components";
+        const EXPECTED: &str =
+            "a model name without `:`, `@`, control characters or empty or dotted components";
         text.parse::<SafePath>()
             .ok()
             .filter(|_| !text.contains([':', '@']))

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::limits::Limits;
 use crate::resolve::{Location, Manifest};
-use crate::store::{Class, Identity, RemoteFile};
+use crate::store::{Class, Identity, Listing};
 use crate::uri::StoreUri;
 
 /// Name of the manifest that may lie beside the weights.
@@ -86,7 +86,7 @@ pub struct Input {
     /// What the registry said.
     pub location: Location,
     /// What the store lists at that location; not needed where the registry names the files.
-    pub listing: Vec<RemoteFile>,
+    pub listing: Listing,
     /// The content of a `SHA256SUMS` among the listed files.
     pub sums: Option<Manifest>,
     /// The digest that the model must have.
@@ -204,7 +204,7 @@ impl Plan {
         }
         let mut files = match &location.manifest {
             Some(manifest) => described(manifest, &location.uri),
-            None => listed(listing, sums.as_ref(), &location.uri)?,
+            None => listed(&listing, sums.as_ref(), &location.uri)?,
         };
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let uri = location.uri.to_string();
@@ -238,23 +238,23 @@ fn described(manifest: &Manifest, uri: &StoreUri) -> Vec<PlannedFile> {
 }
 
 /// The store names the files; digests come from a manifest beside them, if there is one.
-fn listed(
-    listing: Vec<RemoteFile>,
-    sums: Option<&Manifest>,
-    uri: &StoreUri,
-) -> Result<Vec<PlannedFile>, PlanError> {
+fn listed(listing: &Listing, sums: Option<&Manifest>, uri: &StoreUri) -> Result<Vec<PlannedFile>, PlanError> {
     let digests: BTreeMap<_, _> =
         sums.iter().flat_map(|sums| &sums.files).map(|file| (&file.path, file.sha256)).collect();
-    let present: BTreeSet<_> = listing.iter().map(|file| &file.path).collect();
+    let present: BTreeSet<_> = listing.files().iter().map(|file| &file.path).collect();
     if let Some(path) = digests.keys().find(|path| !present.contains(*path)) {
         return Err(PlanError::Missing { path: (*path).clone(), uri: uri.to_string() });
     }
     let rung = sums.map_or(Integrity::Recorded, |sums| sums.rung);
-    let files = listing.iter().map(|file| PlannedFile {
+    let folder = match listing {
+        Listing::Folder(_) => uri.clone(),
+        Listing::Single(_) => uri.split_file().map_or_else(|_| uri.clone(), |(folder, _)| folder),
+    };
+    let files = listing.files().iter().map(|file| PlannedFile {
         path: file.path.clone(),
         size: file.size,
         expected: digests.get(&file.path).map(|&sha256| Expected { sha256, rung }),
-        source: Source { store: uri.clone(), path: file.path.clone(), identity: file.identity.clone() },
+        source: Source { store: folder.clone(), path: file.path.clone(), identity: file.identity.clone() },
     });
     Ok(files.collect())
 }
@@ -301,8 +301,10 @@ pub fn parse_sha256sums(text: &[u8]) -> Result<Manifest, String> {
     let entry = |path, sha256| crate::resolve::ManifestFile { path, size: None, sha256, uri: None };
     let parse = |(index, line): (usize, &str)| {
         let wrong = |reason: String| format!("line {}: {reason}", index + 1);
-        let (digest, name) = line.split_once(' ').ok_or_else(|| wrong("expected `<sha256>  <path>`".into()))?;
-        let sha256 = digest.parse().map_err(|error: handoff::digest::DigestError| wrong(error.to_string()))?;
+        let (digest, name) =
+            line.split_once(' ').ok_or_else(|| wrong("expected `<sha256>  <path>`".into()))?;
+        let sha256 =
+            digest.parse().map_err(|error: handoff::digest::DigestError| wrong(error.to_string()))?;
         let name = name.strip_prefix([' ', '*']).unwrap_or(name);
         let name = name.strip_prefix("./").unwrap_or(name);
         let path = name.parse().map_err(|error: handoff::path::PathError| wrong(error.to_string()))?;

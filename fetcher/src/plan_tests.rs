@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::resolve::ManifestFile;
+use crate::store::RemoteFile;
 
 fn path(text: &str) -> SafePath {
     text.parse().unwrap()
@@ -16,7 +17,7 @@ fn input(listing: Vec<RemoteFile>) -> Input {
         model: ModelId { name: "a".into(), version: "v1".into() },
         registry: "uri".into(),
         location: Location { version: "v1".into(), uri: "s3://b/a".parse().unwrap(), manifest: None },
-        listing,
+        listing: Listing::Folder(listing),
         sums: None,
         pinned: None,
         least: Integrity::Recorded,
@@ -85,6 +86,15 @@ fn a_file_elsewhere_is_read_from_there() {
 }
 
 #[test]
+fn a_single_file_is_read_through_its_folder() {
+    let mut from = input(vec![]);
+    from.location.uri = "s3://b/a/m.bin".parse().unwrap();
+    from.listing = Listing::Single(remote("m.bin", 1));
+    let source = Plan::make(from).unwrap().files.remove(0).source;
+    assert_eq!((source.store.to_string(), source.path.as_str()), ("s3://b/a".into(), "m.bin"));
+}
+
+#[test]
 fn a_pin_for_another_model_is_refused_before_any_byte() {
     let mut from = input(vec![]);
     from.location.manifest = Some(manifest(&["m.bin"]));
@@ -115,7 +125,9 @@ fn sums_are_read_as_coreutils_writes_them() {
     let read = parse_sha256sums(format!("{digest}  a b\n{digest} *./c/d\n\n").as_bytes()).unwrap();
     let paths: Vec<_> = read.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["a b", "c/d", SHA256SUMS]);
-    for bad in [format!("{digest}  ../x"), format!("{digest}"), "zz  a".to_owned(), format!("ok\n{digest}  a")] {
+    for bad in
+        [format!("{digest}  ../x"), format!("{digest}"), "zz  a".to_owned(), format!("ok\n{digest}  a")]
+    {
         assert!(parse_sha256sums(bad.as_bytes()).unwrap_err().starts_with("line 1: "), "{bad}");
     }
 }

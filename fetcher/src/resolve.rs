@@ -182,7 +182,9 @@ impl ResolveError {
     /// How to meet this failure.
     pub fn class(&self) -> Class {
         match self {
-            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::Ambiguous { .. } => Class::NotFound,
+            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::Ambiguous { .. } => {
+                Class::NotFound
+            }
             Self::NotReady { .. } => Class::Retryable,
             Self::BadLocation { .. } => Class::Fatal,
             Self::BadDescriptor { .. } => Class::Integrity,
@@ -194,7 +196,9 @@ impl ResolveError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownVersion { hint, .. } => Some(hint),
-            Self::Ambiguous { .. } => Some("name the version by its number, or leave the tag on one version only"),
+            Self::Ambiguous { .. } => {
+                Some("name the version by its number, or leave the tag on one version only")
+            }
             Self::Registry { source, .. } if source.class() == Class::Denied => {
                 Some("check the registry's credentials and that they may read this model")
             }

@@ -41,6 +41,26 @@ pub struct RemoteFile {
     pub identity: Option<Identity>,
 }
 
+/// What a store has at its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// A folder, with every file below it.
+    Folder(Vec<RemoteFile>),
+    /// A single file. It is read through the store of the folder that it is in; see
+    /// [`StoreUri::split_file`].
+    Single(RemoteFile),
+}
+
+impl Listing {
+    /// The files, however many.
+    pub fn files(&self) -> &[RemoteFile] {
+        match self {
+            Self::Folder(files) => files,
+            Self::Single(file) => std::slice::from_ref(file),
+        }
+    }
+}
+
 /// A stream of a file's bytes.
 pub struct Body {
     /// Offset of the first byte. Less than what was asked for when the source cannot serve ranges.
@@ -53,9 +73,8 @@ pub struct Body {
 
 /// A source of files, rooted at one address.
 pub trait Store: Send + Sync {
-    /// Every file below the root, bounded by [`Limits`](crate::limits::Limits). A root that names a single
-    /// file lists that file under its own name.
-    fn list(&self) -> BoxFuture<'_, Result<Vec<RemoteFile>, StoreError>>;
+    /// What is at the root, bounded by [`Limits`](crate::limits::Limits).
+    fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>>;
 
     /// Reads one file from `offset` on. With an `identity`, another content is an error.
     fn read<'a>(
@@ -113,7 +132,10 @@ pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn 
         StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
         StoreUri::Http(url) => Arc::new(http::HttpStore::new(url, connection)),
         StoreUri::MlflowArtifacts { .. } => {
-            return Err(StoreError::Refused { what: uri.to_string(), reason: "it cannot hold a catalog".into() });
+            return Err(StoreError::Refused {
+                what: uri.to_string(),
+                reason: "it cannot hold a catalog".into(),
+            });
         }
     })
 }
@@ -244,6 +266,25 @@ impl StoreError {
             "the connection failed"
         };
         Self::Unavailable { what, reason: reason.into(), retry_after: None, source: Some(Box::new(source)) }
+    }
+
+    /// The same failure under another name for what was asked, for a layer that knows it better.
+    pub(crate) fn renamed(&self, what: String) -> Self {
+        match self {
+            Self::NotFound { .. } => Self::NotFound { what },
+            Self::Denied { status, .. } => Self::Denied { what, status: status.clone() },
+            Self::Unavailable { reason, retry_after, .. } => {
+                let (reason, retry_after) = (reason.clone(), *retry_after);
+                Self::Unavailable { what, reason, retry_after, source: None }
+            }
+            Self::Changed { .. } => Self::Changed { what },
+            Self::Exists { .. } => Self::Exists { what },
+            Self::TooLarge { limit, .. } => Self::TooLarge { what, limit: *limit },
+            Self::Refused { reason, .. } | Self::Malformed { reason, .. } => {
+                Self::Refused { what, reason: reason.clone() }
+            }
+            Self::Local { source, .. } => Self::Refused { what, reason: source.to_string() },
+        }
     }
 
     /// How to meet this failure.

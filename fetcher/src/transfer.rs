@@ -2,7 +2,7 @@
 //!
 //! Files are fetched side by side, the largest first, each by one stream. A broken stream goes on where it
 //! broke, as often as the retry budget allows; a source that cannot serve ranges starts over. Bytes go to a
-//! staging file and through the hasher on their way ([`sink`]), so that a file is verified the moment its last
+//! staging file and through the hasher on their way (`sink`), so that a file is verified the moment its last
 //! byte is written. What an earlier run staged is kept if the plan is the same ([`staging`]), and hashed again.
 //! Memory is two buffers per connection, whatever the size of the model.
 
@@ -80,12 +80,12 @@ impl TransferError {
             Self::Source { source, .. } if source.class() == Class::Denied => {
                 Some("check the store's credentials and that they may read this model")
             }
-            Self::Source { source, .. } if source.class() == Class::Integrity => {
-                Some("the source was overwritten while it was read; run again, and publish versions once only")
-            }
-            Self::Verify(VerifyError::Checksum { .. } | VerifyError::Model { .. }) => {
-                Some("the source does not hold what was published; publish the version again under a new name")
-            }
+            Self::Source { source, .. } if source.class() == Class::Integrity => Some(
+                "the source was overwritten while it was read; run again, and publish versions once only",
+            ),
+            Self::Verify(VerifyError::Checksum { .. } | VerifyError::Model { .. }) => Some(
+                "the source does not hold what was published; publish the version again under a new name",
+            ),
             _ if self.is_no_space() => Some("raise the volume's size limit, or free space on the node"),
             _ => None,
         }

@@ -126,7 +126,8 @@ impl StoreUri {
             }
             Self::Http(url) => {
                 let last = url.path_segments().and_then(|mut segments| segments.next_back());
-                let last = percent_decode_str(last.unwrap_or("")).decode_utf8().map_err(|_| missing("http"))?;
+                let last =
+                    percent_decode_str(last.unwrap_or("")).decode_utf8().map_err(|_| missing("http"))?;
                 Ok((self.clone(), name(&last, "http")?))
             }
             Self::MlflowArtifacts { server, path } => {
@@ -147,7 +148,8 @@ impl FromStr for RegistryUri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
-        let unknown = |scheme: &str| UriError::Scheme { scheme: scheme.to_owned(), expected: REGISTRY_SCHEMES };
+        let unknown =
+            |scheme: &str| UriError::Scheme { scheme: scheme.to_owned(), expected: REGISTRY_SCHEMES };
         let (scheme, _) = text.split_once("://").ok_or(UriError::Malformed)?;
         if let Some(inner) = text.strip_prefix("mlflow+") {
             let url = parse_without_credentials(inner)?;

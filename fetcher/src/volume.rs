@@ -119,7 +119,8 @@ impl Volume {
             fs::create_dir_all(directory).map_err(failed("create", directory))?;
         }
         let state = layout.state_dir();
-        let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).map_err(failed("look at", path));
+        let device =
+            |path: &Path| fs::metadata(path).map(|found| found.dev()).map_err(failed("look at", path));
         if device(state)? != device(layout.model_dir())? {
             let (state, model) = (state.to_owned(), layout.model_dir().to_owned());
             return Err(VolumeError::Apart { state, model });
@@ -182,7 +183,9 @@ impl Volume {
         fs::create_dir_all(&staging).map_err(failed("create", &staging))?;
         let receipt = self.layout.receipt();
         match fs::rename(&receipt, staging.join(REPLACED_RECEIPT)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("set aside", &receipt)(error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("set aside", &receipt)(error))
+            }
             _ => Ok(()),
         }
     }
@@ -198,7 +201,8 @@ impl Volume {
     /// [`VolumeError::NoSpace`].
     pub fn check_space(&self, needed: u64) -> Result<(), VolumeError> {
         let path = self.layout.model_dir();
-        let found = rustix::fs::statvfs(path).map_err(|error| failed("ask for the space of", path)(error.into()))?;
+        let found =
+            rustix::fs::statvfs(path).map_err(|error| failed("ask for the space of", path)(error.into()))?;
         let free = found.f_bavail.saturating_mul(found.f_frsize);
         if needed > free {
             return Err(VolumeError::NoSpace { path: path.to_owned(), needed, free });

@@ -12,7 +12,8 @@ pub const MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// # Errors
 /// Names the text and what was expected.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let refused = || format!("expected a duration up to 7 days such as `500ms`, `5s`, `2m` or `6h`, got `{text}`");
+    let refused =
+        || format!("expected a duration up to 7 days such as `500ms`, `5s`, `2m` or `6h`, got `{text}`");
     let unit_at = text.find(|character: char| !character.is_ascii_digit()).ok_or_else(refused)?;
     let (number, unit) = text.split_at(unit_at);
     let number: u64 = number.parse().map_err(|_| refused())?;
@@ -33,7 +34,9 @@ mod tests {
 
     #[test]
     fn reads_each_unit() {
-        for (text, milliseconds) in [("0s", 0), ("500ms", 500), ("5s", 5000), ("2m", 120_000), ("6h", 21_600_000)] {
+        for (text, milliseconds) in
+            [("0s", 0), ("500ms", 500), ("5s", 5000), ("2m", 120_000), ("6h", 21_600_000)]
+        {
             assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)));
         }
     }

@@ -7,7 +7,7 @@ use handoff::layout::STATE_DIR_NAME;
 use handoff::{ModelDigest, SafePath, Sha256Digest};
 
 use crate::error::Error;
-use crate::store::{StoreError, file};
+use crate::store::{Listing, StoreError, file};
 use crate::verify::hash_file;
 
 /// A file of a local directory, hashed.
@@ -27,15 +27,19 @@ pub(crate) fn run(directory: &Path) -> Result<String, Error> {
 /// Hashes every file below a directory, but for our own state.
 pub(super) fn hash_directory(directory: &Path) -> Result<Vec<HashedFile>, Error> {
     let failed = |source| Error::Directory { directory: directory.display().to_string(), source };
-    let mut files = file::list(directory).map_err(failed)?;
-    files.retain(|file| file.path.first_component() != STATE_DIR_NAME);
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    let root = if directory.is_file() { directory.parent().unwrap_or(directory) } else { directory };
+    let listing = file::list(directory).map_err(failed)?;
+    let mut paths: Vec<_> = listing.files().iter().map(|file| file.path.clone()).collect();
+    paths.retain(|path| path.first_component() != STATE_DIR_NAME);
+    paths.sort();
+    let root = match listing {
+        Listing::Folder(_) => directory,
+        Listing::Single(_) => directory.parent().unwrap_or(directory),
+    };
     let hash = |path: SafePath| {
         let located = path.below(root);
         let (size, sha256) =
             hash_file(&located).map_err(|source| failed(StoreError::Local { path: located, source }))?;
         Ok(HashedFile { path, size, sha256 })
     };
-    files.into_iter().map(|file| hash(file.path)).collect()
+    paths.into_iter().map(hash).collect()
 }

@@ -11,9 +11,7 @@ use bytes::Bytes;
 use handoff::{ModelDigest, SafePath};
 
 use super::digest::{HashedFile, hash_directory};
-use crate::catalog::{
-    CLAIM, DESCRIPTOR, DescribedFile, Descriptor, NewVersion, alias_path, version_path,
-};
+use crate::catalog::{CLAIM, DESCRIPTOR, DescribedFile, Descriptor, NewVersion, alias_path, version_path};
 use crate::config::Publish;
 use crate::error::Error;
 use crate::limits::Limits;
@@ -31,6 +29,11 @@ pub(crate) async fn run(job: &Publish) -> Result<String, Error> {
     target.check_absent().await?;
     let digest = ModelDigest::of(files.iter().map(|file| (&file.path, file.sha256)));
     target.claim(digest).await?;
+    // Again: between the first look and the claim, another publisher may have finished and removed its own.
+    if let Err(error) = target.check_absent().await {
+        target.remove_claim().await;
+        return Err(error);
+    }
     for file in &files {
         target.upload(&job.directory, file).await?;
     }
@@ -61,7 +64,8 @@ impl<'a> Target<'a> {
     }
 
     fn path(&self, file: &str) -> Result<SafePath, Error> {
-        version_path(&self.job.name, &self.job.version, file).map_err(|error| self.refused(&error.to_string()))
+        version_path(&self.job.name, &self.job.version, file)
+            .map_err(|error| self.refused(&error.to_string()))
     }
 
     fn refused(&self, reason: &str) -> Error {
@@ -76,7 +80,9 @@ impl<'a> Target<'a> {
         }
         let own = files.iter().find(|file| [DESCRIPTOR, CLAIM].contains(&file.path.as_str()));
         match own {
-            Some(file) => Err(self.refused(&format!("{} is a name that a catalog keeps for itself", file.path))),
+            Some(file) => {
+                Err(self.refused(&format!("{} is a name that a catalog keeps for itself", file.path)))
+            }
             None => Ok(()),
         }
     }
@@ -168,11 +174,17 @@ impl<'a> Target<'a> {
             Err(Failed::Final(StoreError::Exists { .. })) => return Err(self.exists()),
             Err(error) => return Err(self.failed("write to")(error)),
         }
-        // Left behind, a claim does no harm: the version exists, and nothing is published to it again.
-        if let Err(error) = self.store.remove(&self.path(CLAIM)?).await {
+        self.remove_claim().await;
+        Ok(())
+    }
+
+    /// Left behind, a claim does no harm once the version exists: nothing is published to it again.
+    async fn remove_claim(&self) {
+        if let Ok(path) = self.path(CLAIM)
+            && let Err(error) = self.store.remove(&path).await
+        {
             tracing::warn!("cannot remove the claim: {error}");
         }
-        Ok(())
     }
 
     /// Whether the descriptor that is there describes the same content: our own earlier attempt whose answer was

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use handoff::{Phase, Receipt, receipt};
 
 use crate::config::Pull;
-use crate::error::Error;
+use crate::error::{Error, causes};
 use crate::plan::Plan;
 use crate::redact::ByteSize;
 use crate::report::ticker::Ticker;
@@ -44,6 +44,10 @@ pub(crate) fn success_line(receipt: &Receipt, how: &str) -> String {
     format!("{} {digest} {} {how}", receipt.model, ByteSize(receipt.bytes))
 }
 
+fn took(seconds: f64) -> String {
+    if seconds < 10.0 { format!("in {seconds:.1} s") } else { format!("in {seconds:.0} s") }
+}
+
 fn kept(tracker: &Tracker) -> String {
     let seen = tracker.snapshot(crate::report::Rate::default());
     match seen.percent() {
@@ -59,8 +63,8 @@ async fn in_place(volume: &Arc<Volume>) -> Option<Receipt> {
     match tokio::task::spawn_blocking(move || volume.finished()).await {
         Ok(Finished::Yes(receipt)) => Some(*receipt),
         Ok(Finished::Broken(why)) => {
-            let cause = std::error::Error::source(&why).map_or_else(String::new, |cause| format!(": {cause}"));
-            tracing::warn!("fetching anew: {why}{cause}");
+            let line = causes(&why).fold(why.to_string(), |line, cause| format!("{line}: {cause}"));
+            tracing::warn!("fetching anew: {line}");
             None
         }
         Ok(Finished::No) | Err(_) => None,
@@ -112,8 +116,8 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     for file in &receipt.files {
         tracing::debug!(size = file.size, sha256 = %file.sha256, checked = %file.checked, "{}", file.path);
     }
-    tracing::info!(integrity = %receipt.integrity, resumed_bytes = receipt.resumed_bytes, "in place");
-    Ok(success_line(&receipt, &format!("in {:.0} s", receipt.seconds)))
+    tracing::info!(integrity = %receipt.integrity, resumed_bytes = receipt.resumed_bytes, "every file is verified");
+    Ok(success_line(&receipt, &took(receipt.seconds)))
 }
 
 /// Whether a receipt is for what is asked for.

@@ -112,12 +112,18 @@ impl Drop for Display {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{msg} {wide_bar} {percent}% {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
+    ProgressStyle::with_template(
+        "{msg} {wide_bar} {percent}% {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta}",
+    )
+    .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn line(progress: &Progress, retries: u32) {
-    let total = progress.total_bytes.map_or_else(|| "unknown".to_owned(), |total| ByteSize(total).to_string());
+    if progress.phase != Phase::Fetching {
+        return tracing::info!(phase = progress.phase.name(), "{} {}", progress.model, progress.phase);
+    }
+    let total =
+        progress.total_bytes.map_or_else(|| "unknown".to_owned(), |total| ByteSize(total).to_string());
     tracing::info!(
         phase = progress.phase.name(),
         percent = progress.percent(),

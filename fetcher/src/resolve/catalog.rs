@@ -47,11 +47,8 @@ pub(super) async fn resolve(
     let descriptor = Descriptor::parse(&content, name, &resolved).map_err(bad)?;
     let files = descriptor.files.into_iter().map(|file| manifest_file(file, root)).collect::<Result<_, _>>();
     let uri = below(root, name, &resolved);
-    let manifest = Manifest {
-        rung: Integrity::Registry,
-        digest: Some(descriptor.digest),
-        files: files.map_err(bad)?,
-    };
+    let manifest =
+        Manifest { rung: Integrity::Registry, digest: Some(descriptor.digest), files: files.map_err(bad)? };
     Ok(Location { version: resolved.to_string(), uri, manifest: Some(manifest) })
 }
 

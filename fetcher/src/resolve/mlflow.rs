@@ -84,7 +84,8 @@ impl<'a> Registry<'a> {
             return Err(ResolveError::NotReady { name, version: found.version, registry, status });
         }
         let query = [("name", name.as_str()), ("version", &found.version)];
-        let answer: UriAnswer = self.ask("model-versions/get-download-uri", &query).await.map_err(self.asking())?;
+        let answer: UriAnswer =
+            self.ask("model-versions/get-download-uri", &query).await.map_err(self.asking())?;
         let uri = location(&answer.artifact_uri, self.server).map_err(|source| {
             ResolveError::BadLocation { name: name.clone(), registry: self.shown.clone(), source }
         })?;
@@ -215,7 +216,10 @@ fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreError {
         "" => StoreError::Refused { what, reason: format!("{status}, and not in MLflow's words") },
         code => {
             let message: String = answer.message.chars().take(200).collect();
-            StoreError::Refused { what, reason: format!("{} ({})", message.escape_debug(), code.escape_debug()) }
+            StoreError::Refused {
+                what,
+                reason: format!("{} ({})", message.escape_debug(), code.escape_debug()),
+            }
         }
     }
 }
@@ -277,7 +281,9 @@ mod tests {
 
     #[test]
     fn artifact_uris_that_lead_elsewhere_are_refused() {
-        for bad in ["mlflow-artifacts:/1/../../2", "mlflow-artifacts://other:5000/1", "dbfs:/x", "mlflow-artifacts:"] {
+        for bad in
+            ["mlflow-artifacts:/1/../../2", "mlflow-artifacts://other:5000/1", "dbfs:/x", "mlflow-artifacts:"]
+        {
             assert!(located(bad).is_err(), "{bad}");
         }
     }
@@ -285,9 +291,11 @@ mod tests {
     #[test]
     fn refusals_are_read_by_their_code() {
         let read = |body: &str| refusal("x".into(), StatusCode::BAD_REQUEST, body.as_bytes());
-        let missing = r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"Registered Model with name=x not found"}"#;
+        let missing =
+            r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"Registered Model with name=x not found"}"#;
         assert!(matches!(read(missing), StoreError::NotFound { .. }));
-        let alias = r#"{"error_code":"INVALID_PARAMETER_VALUE","message":"Registered model alias b not found."}"#;
+        let alias =
+            r#"{"error_code":"INVALID_PARAMETER_VALUE","message":"Registered model alias b not found."}"#;
         assert!(matches!(read(alias), StoreError::NotFound { .. }));
         let other = r#"{"error_code":"INVALID_PARAMETER_VALUE","message":"bad filter"}"#;
         assert!(matches!(read(other), StoreError::Refused { .. }));

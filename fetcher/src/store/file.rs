@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use handoff::SafePath;
 
-use super::{Body, Identity, RemoteFile, Store, StoreError, WritableStore};
+use super::{Body, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
 use crate::limits::Limits;
 
 const CHUNK_BYTES: usize = 512 * 1024;
@@ -29,11 +29,6 @@ impl FileStore {
     /// The folder or file at `root`.
     pub fn new(root: &Path) -> Self {
         Self { root: root.to_owned() }
-    }
-
-    /// Where a file is. A root that is itself a file holds just that file.
-    fn locate(&self, path: &SafePath) -> PathBuf {
-        if self.root.is_file() { self.root.clone() } else { path.below(&self.root) }
     }
 }
 
@@ -64,7 +59,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Store for FileStore {
-    fn list(&self) -> BoxFuture<'_, Result<Vec<RemoteFile>, StoreError>> {
+    fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>> {
         let root = self.root.clone();
         blocking(move || list(&root)).boxed()
     }
@@ -76,7 +71,7 @@ impl Store for FileStore {
         offset: u64,
     ) -> BoxFuture<'a, Result<Body, StoreError>> {
         let expected = expected.cloned();
-        let located = self.locate(path);
+        let located = path.below(&self.root);
         blocking(move || {
             let mut file = File::open(&located).map_err(local(&located))?;
             let found = identity(&file.metadata().map_err(local(&located))?);
@@ -106,16 +101,13 @@ fn chunks(file: File, path: PathBuf) -> impl stream::Stream<Item = Result<Bytes,
 ///
 /// # Errors
 /// As the file system's; also for names that [`SafePath`] does not admit and past the bounds of [`Limits`].
-pub fn list(root: &Path) -> Result<Vec<RemoteFile>, StoreError> {
+pub fn list(root: &Path) -> Result<Listing, StoreError> {
     let too_large = |limit| StoreError::TooLarge { what: root.display().to_string(), limit };
     let metadata = fs::metadata(root).map_err(local(root))?;
     if metadata.is_file() {
         let name = root.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        return Ok(vec![RemoteFile {
-            path: safe_path(name, root)?,
-            size: Some(metadata.len()),
-            identity: Some(identity(&metadata)),
-        }]);
+        let (size, identity) = (Some(metadata.len()), Some(identity(&metadata)));
+        return Ok(Listing::Single(RemoteFile { path: safe_path(name, root)?, size, identity }));
     }
     let canonical_root = root.canonicalize().map_err(local(root))?;
     let mut files = Vec::new();
@@ -152,7 +144,7 @@ pub fn list(root: &Path) -> Result<Vec<RemoteFile>, StoreError> {
             }
         }
     }
-    Ok(files)
+    Ok(Listing::Folder(files))
 }
 
 fn safe_path(name: &str, located: &Path) -> Result<SafePath, StoreError> {
@@ -244,7 +236,7 @@ mod tests {
         fs::write(outside.path().join("token"), "secret").unwrap();
         fs::write(root.path().join("blob"), "x").unwrap();
         std::os::unix::fs::symlink("blob", root.path().join("inside")).unwrap();
-        assert_eq!(list(root.path()).unwrap().len(), 2);
+        assert_eq!(list(root.path()).unwrap().files().len(), 2);
         std::os::unix::fs::symlink(outside.path().join("token"), root.path().join("escape")).unwrap();
         let error = list(root.path()).unwrap_err().to_string();
         assert!(error.contains("it is a link that leaves"), "{error}");
@@ -270,7 +262,11 @@ mod tests {
         store.swap(&alias, &first, "v2".into()).await.unwrap();
         assert!(matches!(store.swap(&alias, &first, "v3".into()).await, Err(StoreError::Changed { .. })));
         assert_eq!(read_small(&store, &alias, 10).await.unwrap().0, b"v2");
-        let left: Vec<_> = list(root.path()).unwrap().into_iter().map(|file| file.path).collect();
-        assert_eq!(left, [alias], "nothing but the alias is left behind");
+        let left = list(root.path()).unwrap();
+        assert_eq!(
+            left.files().iter().map(|file| &file.path).collect::<Vec<_>>(),
+            [&alias],
+            "nothing but the alias is left behind"
+        );
     }
 }

@@ -16,7 +16,7 @@ use reqwest::header::{
 use reqwest::{RequestBuilder, Response, StatusCode};
 use url::Url;
 
-use super::{Body, Identity, RemoteFile, Store, StoreError, WritableStore};
+use super::{Body, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
 use crate::config::Connection;
 use crate::http::{join, send};
 use crate::redact::Redacted;
@@ -45,16 +45,17 @@ impl HttpStore {
 }
 
 impl Store for HttpStore {
-    fn list(&self) -> BoxFuture<'_, Result<Vec<RemoteFile>, StoreError>> {
+    fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>> {
         async move {
             let path = self.own_name().ok_or_else(|| StoreError::Refused {
                 what: Redacted(&self.root).to_string(),
                 reason: "expected the URL of one file, since HTTP has no listing".into(),
             })?;
             // A GET whose body is dropped: a presigned URL is signed for GET, and not every server knows HEAD.
-            let response = send(identity_encoded(self.client.get(self.root.clone())), &self.root, &[]).await?;
+            let response =
+                send(identity_encoded(self.client.get(self.root.clone())), &self.root, &[]).await?;
             let size = response.content_length();
-            Ok(vec![RemoteFile { path, size, identity: identity(response.headers()) }])
+            Ok(Listing::Single(RemoteFile { path, size, identity: identity(response.headers()) }))
         }
         .boxed()
     }
@@ -65,7 +66,8 @@ impl Store for HttpStore {
         identity: Option<&'a Identity>,
         offset: u64,
     ) -> BoxFuture<'a, Result<Body, StoreError>> {
-        // A listed file is the root itself; a described one is below it.
+        // A listed file is the root itself, to the letter: a presigned URL allows no other spelling. A described
+        // one is below it.
         let url = if self.root.query().is_some() || self.own_name().as_ref() == Some(path) {
             self.root.clone()
         } else {
@@ -115,7 +117,9 @@ pub(super) async fn get(
     let starts_at = match response.status() {
         StatusCode::PARTIAL_CONTENT => match first_byte(response.headers()) {
             Some(first) if first == offset => offset,
-            other => return Err(malformed(format!("expected a range from {offset}, got one from {other:?}"))),
+            other => {
+                return Err(malformed(format!("expected a range from {offset}, got one from {other:?}")));
+            }
         },
         _ => 0,
     };

@@ -10,7 +10,7 @@ use handoff::SafePath;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Body, Identity, RemoteFile, Store, StoreError};
+use super::{Body, Identity, Listing, RemoteFile, Store, StoreError};
 use crate::config::Connection;
 use crate::credentials::MlflowCredentials;
 use crate::http::{join, read_bounded, send};
@@ -28,7 +28,7 @@ pub struct MlflowArtifacts {
 }
 
 #[derive(Deserialize)]
-struct Listing {
+struct Answer {
     #[serde(default)]
     files: Vec<Entry>,
 }
@@ -78,12 +78,12 @@ impl MlflowArtifacts {
             what: format!("{shown}?path={}", folder.escape_debug()),
             reason: error.to_string(),
         };
-        serde_json::from_slice::<Listing>(&answer).map(|listing| listing.files).map_err(malformed)
+        serde_json::from_slice::<Answer>(&answer).map(|answer| answer.files).map_err(malformed)
     }
 }
 
 impl Store for MlflowArtifacts {
-    fn list(&self) -> BoxFuture<'_, Result<Vec<RemoteFile>, StoreError>> {
+    fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>> {
         async move {
             let too_large =
                 |limit| StoreError::TooLarge { what: format!("the listing of {}", self.folder), limit };
@@ -97,13 +97,13 @@ impl Store for MlflowArtifacts {
                 }
                 let asked = [self.folder.as_str(), &folder].join("/");
                 for entry in self.list_folder(asked.trim_matches('/')).await? {
-                    let path = if folder.is_empty() { entry.path } else { format!("{folder}/{}", entry.path) };
-                    let path: SafePath = path.parse().map_err(|error: handoff::path::PathError| {
-                        StoreError::Malformed {
+                    let path =
+                        if folder.is_empty() { entry.path } else { format!("{folder}/{}", entry.path) };
+                    let path: SafePath =
+                        path.parse().map_err(|error: handoff::path::PathError| StoreError::Malformed {
                             what: Redacted(&self.endpoint).to_string(),
                             reason: error.to_string(),
-                        }
-                    })?;
+                        })?;
                     if entry.is_dir {
                         folders.push(path.as_str().to_owned());
                     } else {
@@ -114,7 +114,7 @@ impl Store for MlflowArtifacts {
                     }
                 }
             }
-            Ok(files)
+            Ok(Listing::Folder(files))
         }
         .boxed()
     }
@@ -143,9 +143,13 @@ mod tests {
     fn sizes_come_as_numbers_or_as_text() {
         let listing = r#"{"files":[{"path":"a","is_dir":false,"file_size":3},{"path":"b","file_size":"4"},
             {"path":"d","is_dir":true}]}"#;
-        let sizes: Vec<_> =
-            serde_json::from_str::<Listing>(listing).unwrap().files.iter().map(|file| file.file_size).collect();
+        let sizes: Vec<_> = serde_json::from_str::<Answer>(listing)
+            .unwrap()
+            .files
+            .iter()
+            .map(|file| file.file_size)
+            .collect();
         assert_eq!(sizes, [Some(3), Some(4), None]);
-        assert!(serde_json::from_str::<Listing>("{}").unwrap().files.is_empty());
+        assert!(serde_json::from_str::<Answer>("{}").unwrap().files.is_empty());
     }
 }

@@ -20,11 +20,11 @@ use object_store::{
     ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, RetryConfig,
     UpdateVersion, WriteMultipart,
 };
-use reqwest::StatusCode;
 use tokio::io::AsyncReadExt as _;
 
-use super::{Body, Identity, RemoteFile, Store, StoreError, WritableStore};
+use super::{Body, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
 use crate::config::Connection;
+use crate::error::causes;
 use crate::limits::Limits;
 
 /// Size of one part of a multipart upload: S3 allows 10,000 parts, so this carries files up to 640 GB.
@@ -90,7 +90,7 @@ impl S3Store {
         let mut objects = self.bucket.list((!self.prefix.is_empty()).then_some(&prefix));
         let mut files = Vec::new();
         while let Some(object) = objects.next().await {
-            let object = object.map_err(|error| classify(self.shown(""), error))?;
+            let object = object.map_err(|error| classify(self.shown(""), &error))?;
             let Some(below) = object.location.prefix_match(&prefix) else { continue };
             let below = below.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
             if !below.is_empty() {
@@ -112,18 +112,17 @@ fn without_folder_markers(files: Vec<RemoteFile>) -> Vec<RemoteFile> {
 }
 
 impl Store for S3Store {
-    fn list(&self) -> BoxFuture<'_, Result<Vec<RemoteFile>, StoreError>> {
+    fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>> {
         async move {
             let files = self.list_prefix().await?;
-            let Some((_, name)) = self.prefix.rsplit_once('/').or(Some(("", self.prefix.as_str()))) else {
-                return Ok(files);
-            };
+            let name = self.prefix.rsplit('/').next().unwrap_or_default();
             if !files.is_empty() || name.is_empty() {
-                return Ok(files);
+                return Ok(Listing::Folder(files));
             }
             // Nothing below it: the address may be that of a single object.
-            let object = self.bucket.head(&self.key("")?).await.map_err(|e| classify(self.shown(""), e))?;
-            Ok(vec![self.remote(&object, name)?])
+            let object = self.bucket.head(&self.key("")?).await;
+            let object = object.map_err(|error| classify(self.shown(""), &error))?;
+            Ok(Listing::Single(self.remote(&object, name)?))
         }
         .boxed()
     }
@@ -145,10 +144,10 @@ impl Store for S3Store {
                 .bucket
                 .get_opts(&self.key(path.as_str())?, options)
                 .await
-                .map_err(|error| classify(what.clone(), error))?;
+                .map_err(|error| classify(what.clone(), &error))?;
             let identity = answer.meta.e_tag.clone().map(Identity);
             let starts_at = answer.range.start;
-            let chunks = answer.into_stream().map_err(move |error| classify(what.clone(), error)).boxed();
+            let chunks = answer.into_stream().map_err(move |error| classify(what.clone(), &error)).boxed();
             Ok(Body { starts_at, identity, chunks })
         }
         .boxed()
@@ -161,7 +160,11 @@ impl WritableStore for S3Store {
             let what = self.shown(path.as_str());
             let key = self.key(path.as_str())?;
             let put = self.bucket.put_opts(&key, content.into(), PutMode::Create.into()).await;
-            put.map(drop).map_err(|error| classify(what, error))
+            // The condition is that there is no object.
+            put.map(drop).map_err(|error| match classify(what, &error) {
+                StoreError::Changed { what } => StoreError::Exists { what },
+                other => other,
+            })
         }
         .boxed()
     }
@@ -177,7 +180,7 @@ impl WritableStore for S3Store {
             let key = self.key(path.as_str())?;
             let version = UpdateVersion { e_tag: Some(expected.0.clone()), version: None };
             let put = self.bucket.put_opts(&key, content.into(), PutMode::Update(version).into()).await;
-            put.map(drop).map_err(|error| classify(what, error))
+            put.map(drop).map_err(|error| classify(what, &error))
         }
         .boxed()
     }
@@ -187,7 +190,7 @@ impl WritableStore for S3Store {
             let what = self.shown(path.as_str());
             let key = self.key(path.as_str())?;
             let local = |error| StoreError::Local { path: source.to_owned(), source: error };
-            let remote = |error| classify(what.clone(), error);
+            let remote = |error| classify(what.clone(), &error);
             let mut file = tokio::fs::File::open(source).await.map_err(local)?;
             let size = file.metadata().await.map_err(local)?.len();
             if size <= SINGLE_PUT_BYTES {
@@ -211,9 +214,10 @@ impl WritableStore for S3Store {
 
     fn remove<'a>(&'a self, path: &'a SafePath) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
-            match self.bucket.delete(&self.key(path.as_str())?).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-                Err(error) => Err(classify(self.shown(path.as_str()), error)),
+            let deleted = self.bucket.delete(&self.key(path.as_str())?).await;
+            match deleted.map_err(|error| classify(self.shown(path.as_str()), &error)) {
+                Err(StoreError::NotFound { .. }) => Ok(()),
+                other => other,
             }
         }
         .boxed()
@@ -245,9 +249,7 @@ impl HttpService for Service {
         async move {
             let response = self.0.call(request).await?;
             let status = response.status();
-            // Statuses that the crate itself turns into typed errors pass; ours are the rest.
-            let typed = [304, 401, 403, 404, 409, 412];
-            if status.is_success() || status.is_redirection() || typed.contains(&status.as_u16()) {
+            if status.is_success() {
                 return Ok(response);
             }
             let failure = crate::http::classify(String::new(), status, response.headers());
@@ -258,48 +260,21 @@ impl HttpService for Service {
 }
 
 /// Gives a failure of `object_store` its class, looking through its layers for what our connector said.
-fn classify(what: String, error: object_store::Error) -> StoreError {
-    use object_store::Error;
-    match error {
-        Error::NotFound { .. } => StoreError::NotFound { what },
-        Error::PermissionDenied { .. } => {
-            StoreError::Denied { what, status: StatusCode::FORBIDDEN.to_string() }
-        }
-        Error::Unauthenticated { .. } => {
-            StoreError::Denied { what, status: StatusCode::UNAUTHORIZED.to_string() }
-        }
-        Error::AlreadyExists { .. } => StoreError::Exists { what },
-        Error::Precondition { .. } => StoreError::Changed { what },
-        Error::Generic { source, .. } => classify_generic(what, source.as_ref()),
-        other => StoreError::Refused { what, reason: deepest(&other) },
+fn classify(what: String, error: &object_store::Error) -> StoreError {
+    let mut layers = causes(error);
+    if let Some(ours) = layers.clone().find_map(|layer| layer.downcast_ref::<StoreError>()) {
+        return ours.renamed(what);
     }
-}
-
-fn classify_generic(what: String, error: &(dyn std::error::Error + 'static)) -> StoreError {
-    let mut layers = std::iter::successors(Some(error), |layer| layer.source());
-    let ours = layers.clone().find_map(|layer| layer.downcast_ref::<StoreError>());
-    match ours {
-        Some(StoreError::Unavailable { reason, retry_after, .. }) => {
-            let (reason, retry_after) = (reason.clone(), *retry_after);
-            return StoreError::Unavailable { what, reason, retry_after, source: None };
-        }
-        Some(StoreError::Refused { reason, .. }) => {
-            return StoreError::Refused { what, reason: reason.clone() };
-        }
-        _ => {}
-    }
-    let transport = layers.find_map(|layer| layer.downcast_ref::<HttpError>());
     let reason = deepest(error);
-    match transport {
-        Some(_) => StoreError::Unavailable { what, reason, retry_after: None, source: None },
-        None => StoreError::Refused { what, reason },
+    match layers.any(<dyn std::error::Error>::is::<HttpError>) {
+        true => StoreError::Unavailable { what, reason, retry_after: None, source: None },
+        false => StoreError::Refused { what, reason },
     }
 }
 
 /// The innermost message of an error: the outer ones repeat it, with URLs.
-fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
-    let innermost = std::iter::successors(Some(error), |layer| layer.source()).last();
-    innermost.map_or_else(String::new, ToString::to_string).chars().take(300).collect()
+fn deepest(error: &object_store::Error) -> String {
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string).chars().take(300).collect()
 }
 
 #[cfg(test)]
