@@ -1,0 +1,320 @@
+//! What goes wrong on the way, and what the fetcher makes of it: which exit code, which words, what is kept.
+
+use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use plimsoll_tests::fault_server::{Answer, FaultServer};
+use plimsoll_tests::{poll, process, skip};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::fetcher::{Fetcher, noise, sample_model, tree};
+
+const ETAG: &str = "\"v1\"";
+const SIZE: usize = 3_000_000;
+
+fn pull(fetcher: &Fetcher, server: &FaultServer) -> crate::fetcher::Outcome {
+    fetcher.run(&["pull", "--uri", &format!("{}/model.bin?sig=canary", server.url())])
+}
+
+/// A fetcher with little patience.
+fn hasty() -> Fetcher {
+    Fetcher::new().with("FETCHER_RETRY_ATTEMPTS", "3").with("FETCHER_STALL_TIMEOUT", "1s")
+}
+
+#[test]
+fn a_dead_server_is_unavailable() {
+    let port = process::free_port();
+    for registry in [format!("mlflow+http://127.0.0.1:{port}"), format!("catalog+http://127.0.0.1:{port}/c")]
+    {
+        let failed = hasty().pull(&registry, "a", "v1").expect(69);
+        assert!(failed.last_words.starts_with(&format!("a v1: cannot ask {registry}: ")), "{failed:?}");
+        assert!(failed.last_words.contains("gave up after 3 attempts"), "{failed:?}");
+        assert!(failed.last_words.contains("Connection refused"), "{failed:?}");
+    }
+}
+
+#[test]
+fn a_cut_body_goes_on_where_it_broke() {
+    let content = noise(SIZE);
+    let served = content.clone();
+    let server = FaultServer::start(move |number, request| {
+        let answer = Answer::file(request, &served, ETAG);
+        // The first request only asks for size and ETag; the next three are cut.
+        if (1..=3).contains(&number) { answer.cut(800_000) } else { answer }
+    });
+    let fetcher = hasty();
+    pull(&fetcher, &server).expect(0);
+    assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), content);
+    let requests = server.requests();
+    let offsets: Vec<_> = requests.iter().map(|request| request.offset().unwrap_or(0)).collect();
+    assert_eq!(offsets, [0, 0, 800_000, 1_600_000, 2_400_000]);
+    assert!(requests[1..].iter().all(|request| request.header("if-match") == Some(ETAG)));
+}
+
+#[test]
+fn a_source_without_ranges_starts_over() {
+    let content = noise(SIZE);
+    let served = content.clone();
+    let server = FaultServer::start(move |number, _| {
+        let answer =
+            Answer { status: "200 OK".into(), body: served.clone(), ..Answer::default() }.with("ETag", ETAG);
+        if number == 1 { answer.cut(1_000_000) } else { answer }
+    });
+    let fetcher = hasty();
+    pull(&fetcher, &server).expect(0);
+    assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), content);
+    assert_eq!(fetcher.receipt().bytes, u64::try_from(SIZE).unwrap());
+}
+
+#[test]
+fn a_busy_server_is_asked_again_when_it_says() {
+    let server = FaultServer::start(|number, request| match number {
+        0..=1 => Answer::status("503 Service Unavailable").with("Retry-After", "1"),
+        _ => Answer::file(request, b"weights", ETAG),
+    });
+    let fetcher = hasty();
+    let started = std::time::Instant::now();
+    pull(&fetcher, &server).expect(0);
+    assert!(started.elapsed() >= Duration::from_secs(2), "Retry-After was not waited for");
+    assert_eq!(tree(&fetcher.model())["model.bin"], b"weights");
+}
+
+#[test]
+fn a_stalled_connection_is_cut_and_asked_again() {
+    let server = FaultServer::start(|number, request| {
+        let mut answer = Answer::file(request, &noise(100_000), ETAG);
+        if number == 1 {
+            answer.stall = Duration::from_secs(8);
+        }
+        answer
+    });
+    let fetcher = hasty();
+    let started = std::time::Instant::now();
+    let outcome = pull(&fetcher, &server).expect(0);
+    assert!(started.elapsed() < Duration::from_secs(7), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("stalled or timed out"), "{}", outcome.stderr);
+    assert_eq!(tree(&fetcher.model())["model.bin"], noise(100_000));
+}
+
+#[test]
+fn answers_that_cannot_be_right_are_fatal() {
+    type Wrong = fn(Answer) -> Answer;
+    let cases: [(&str, i32, Wrong, &str); 4] = [
+        (
+            "longer",
+            65,
+            |answer| Answer { body: [answer.body, vec![0; 10]].concat(), ..answer },
+            "size mismatch",
+        ),
+        (
+            "changed",
+            65,
+            |answer| Answer { headers: vec![("ETag".into(), "\"v2\"".into())], ..answer },
+            "changed since",
+        ),
+        ("gone", 66, |_| Answer::status("404 Not Found"), "does not exist"),
+        ("encoded", 64, |answer| answer.with("Content-Encoding", "gzip"), "content-encoding"),
+    ];
+    for (case, code, wrong, words) in cases {
+        let server = FaultServer::start(move |number, request| {
+            let answer = Answer::file(request, &noise(50_000), ETAG);
+            if number == 0 { answer } else { wrong(answer) }
+        });
+        let fetcher = hasty();
+        let failed = pull(&fetcher, &server).expect(code);
+        assert!(failed.last_words.contains(words), "{case}: {}", failed.last_words);
+        assert!(tree(&fetcher.model()).is_empty() && !fetcher.has_receipt(), "{case}");
+        assert!(!failed.stderr.contains("canary"), "{case}: {}", failed.stderr);
+    }
+}
+
+#[test]
+fn a_wrong_range_is_not_written() {
+    let server = FaultServer::start(|number, request| match number {
+        0 => Answer::file(request, &noise(50_000), ETAG),
+        1 => Answer::file(request, &noise(50_000), ETAG).cut(20_000),
+        _ => Answer { headers: vec![], ..Answer::file(request, &noise(50_000), ETAG) }
+            .with("Content-Range", "bytes 7-49999/50000"),
+    });
+    let fetcher = hasty();
+    let failed = pull(&fetcher, &server).expect(64);
+    assert!(failed.last_words.contains("expected a range from 20000, got one from Some(7)"), "{failed:?}");
+    assert!(tree(&fetcher.model()).is_empty());
+}
+
+#[test]
+fn tokens_are_sent_to_the_registry_and_shown_to_nobody() {
+    let server = FaultServer::start(|_, _| Answer::status("403 Forbidden"));
+    let fetcher = hasty().with("MLFLOW_TRACKING_TOKEN", "canary-token").with("FETCHER_LOG_LEVEL", "trace");
+    let refused = fetcher.pull(&format!("mlflow+{}", server.url()), "a", "v1").expect(77);
+    assert_eq!(server.requests()[0].header("authorization"), Some("Bearer canary-token"));
+    assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);
+}
+
+/// A server whose body stops in the middle of the file until the client goes away.
+fn half_way() -> FaultServer {
+    FaultServer::start(|number, request| {
+        let mut answer = Answer::file(request, &noise(SIZE), ETAG);
+        if number == 1 {
+            answer.stall = Duration::from_secs(60);
+        }
+        answer
+    })
+}
+
+/// Starts a pull and ends it by a signal once it has staged something.
+fn interrupt(fetcher: &Fetcher, server: &FaultServer, signal: Signal) -> std::process::Output {
+    let uri = format!("{}/model.bin", server.url());
+    let mut command = fetcher.command(&["pull", "--uri", &uri]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let part = fetcher.layout().staging().join("parts/000000.part");
+    poll::until("bytes in the staging area", Duration::from_secs(20), || {
+        fs::metadata(&part).ok().filter(|part| part.len() >= 1_000_000).map(drop)
+    });
+    kill_process(Pid::from_child(&child), signal).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn sigterm_keeps_what_is_there_and_the_next_start_goes_on() {
+    let (fetcher, server) = (Fetcher::new(), half_way());
+    let output = interrupt(&fetcher, &server, Signal::TERM);
+    let interrupted = fetcher.outcome(&output).expect(75);
+    assert!(interrupted.last_words.contains("model.bin unversioned: interrupted by SIGTERM; "));
+    assert!(interrupted.last_words.ends_with(" % is kept for the next start"), "{}", interrupted.last_words);
+    assert!(!fetcher.has_receipt() && tree(&fetcher.model()).is_empty());
+    let progress = handoff::Progress::read(&fetcher.layout().progress()).unwrap();
+    assert_eq!(progress.error.map(|error| error.code), Some(75));
+
+    fetcher.run(&["pull", "--uri", &format!("{}/model.bin", server.url())]).expect(0);
+    let offset = server.requests().last().unwrap().offset().unwrap();
+    assert!(offset >= 1_000_000, "went on from {offset}");
+    assert_eq!(fetcher.receipt().resumed_bytes, u64::try_from(offset).unwrap());
+    assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), noise(SIZE));
+}
+
+#[test]
+fn sigkill_loses_no_more_than_a_buffer_and_what_is_kept_is_checked() {
+    let (fetcher, server) = (Fetcher::new(), half_way());
+    let output = interrupt(&fetcher, &server, Signal::KILL);
+    assert_eq!(output.status.signal(), Some(9));
+    assert!(!fetcher.has_receipt() && tree(&fetcher.model()).is_empty());
+    // As if the node had crashed too: what was kept is of the right length and wrong. SHA256SUMS tells.
+    let part = fetcher.layout().staging().join("parts/000000.part");
+    let kept = fs::read(&part).unwrap();
+    assert_eq!(kept, noise(SIZE)[..kept.len()]);
+    fetcher.run(&["pull", "--uri", &format!("{}/model.bin", server.url())]).expect(0);
+    assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), noise(SIZE));
+    let attempt = handoff::Progress::read(&fetcher.layout().progress()).unwrap().attempt;
+    assert_eq!(attempt, 2);
+}
+
+#[test]
+fn what_an_earlier_run_left_wrong_is_fetched_anew() {
+    let (store, model) = (tempfile::tempdir().unwrap(), sample_model());
+    let (fetcher, registry) = (Fetcher::new(), format!("catalog+file://{}", store.path().display()));
+    fetcher.publish(model.path(), &registry, "v1", &[]).expect(0);
+    // A first run that fails late leaves its parts: one file of the six is not there.
+    let config = store.path().join("a/v1/config.json");
+    fs::rename(&config, store.path().join("aside")).unwrap();
+    fetcher.pull(&registry, "a", "v1").expect(66);
+    fs::rename(store.path().join("aside"), &config).unwrap();
+    let parts = fetcher.layout().staging().join("parts");
+    for part in fs::read_dir(&parts).unwrap() {
+        let path = part.unwrap().path();
+        let length = fs::metadata(&path).unwrap().len();
+        fs::write(&path, vec![0; usize::try_from(length).unwrap()]).unwrap();
+    }
+    let again = fetcher.pull(&registry, "a", "v1").expect(0);
+    assert!(
+        again.stderr.contains("what an earlier run left is not right, fetching anew"),
+        "{}",
+        again.stderr
+    );
+    assert_eq!(tree(&fetcher.model()), tree(model.path()));
+}
+
+#[test]
+fn two_fetchers_do_not_work_on_one_volume() {
+    let (fetcher, server) = (Fetcher::new(), half_way());
+    let uri = format!("{}/model.bin", server.url());
+    let mut first = fetcher.command(&["pull", "--uri", &uri]).stderr(Stdio::null()).spawn().unwrap();
+    poll::until("the first to begin", Duration::from_secs(20), || {
+        (!server.requests().is_empty()).then_some(())
+    });
+    let second = fetcher.run(&["pull", "--uri", &uri]).expect(75);
+    assert!(second.last_words.contains("another fetcher is at work on"), "{}", second.last_words);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+/// Runs a test's body with a file system of its own of `size`, in a mount namespace of its own.
+fn on_small_volume(fetcher: &Fetcher, size: &str, arguments: &[&str]) -> Option<crate::fetcher::Outcome> {
+    if skip::asked("mount", "a full disk (needs a mount namespace)") {
+        return None;
+    }
+    fs::create_dir_all(fetcher.model()).unwrap();
+    let script = "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\" || exit 199; shift 2; exec \"$@\"";
+    let inner = fetcher.command(arguments);
+    let mut command = Command::new("unshare");
+    command
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", size])
+        .arg(fetcher.model());
+    command.arg(inner.get_program()).args(inner.get_args()).env_clear();
+    for (name, value) in inner.get_envs() {
+        command.env(name, value.unwrap());
+    }
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    let outcome = fetcher.outcome(&process::output(&mut command));
+    assert!(
+        outcome.code != 199 && outcome.code != 1,
+        "cannot mount a tmpfs in a namespace: allow unprivileged user namespaces, or set PLIMSOLL_SKIP=mount\n{}",
+        outcome.stderr
+    );
+    Some(outcome)
+}
+
+#[test]
+fn a_model_that_does_not_fit_is_refused_before_the_first_byte() {
+    let model = sample_model();
+    let uri = format!("file://{}", model.path().display());
+    let fetcher = Fetcher::new();
+    let Some(failed) = on_small_volume(&fetcher, "1m", &["pull", "--uri", &uri]) else { return };
+    let failed = failed.expect(73);
+    assert!(failed.last_words.contains("not enough space on"), "{}", failed.last_words);
+    assert!(failed.last_words.contains("expected 3.4 MiB, got "), "{}", failed.last_words);
+    assert!(failed.stderr.contains("hint: raise the volume's size limit"), "{}", failed.stderr);
+}
+
+#[test]
+fn a_volume_that_fills_up_is_said_so() {
+    let server = FaultServer::start(|_, _| {
+        // Chunked, so that nobody knows the size beforehand.
+        let body = noise(SIZE);
+        let mut chunked = format!("{:x}\r\n", body.len()).into_bytes();
+        chunked.extend_from_slice(&body);
+        chunked.extend_from_slice(b"\r\n0\r\n\r\n");
+        Answer { status: "200 OK".into(), body: chunked, ..Answer::default() }
+            .with("Transfer-Encoding", "chunked")
+    });
+    let (fetcher, uri) = (Fetcher::new(), format!("{}/model.bin", server.url()));
+    let Some(failed) = on_small_volume(&fetcher, "1m", &["pull", "--uri", &uri]) else { return };
+    let failed = failed.expect(73);
+    assert!(failed.last_words.contains("No space left on device"), "{}", failed.last_words);
+    let unlimited = Fetcher::new();
+    unlimited.run(&["pull", "--uri", &uri]).expect(0);
+    assert_eq!(fs::read(unlimited.model().join("model.bin")).unwrap(), noise(SIZE));
+}
+
+#[test]
+fn a_volume_that_cannot_be_written_to_is_said_so() {
+    let fetcher = Fetcher::new();
+    let model = sample_model();
+    let uri = format!("file://{}", model.path().display());
+    let failed = fetcher.run(&["pull", "--uri", &uri, "--dest", "/proc/plimsoll"]).expect(74);
+    assert!(failed.last_words.contains("cannot create /proc/plimsoll"), "{}", failed.last_words);
+    assert!(!Path::new("/proc/plimsoll").exists());
+}

@@ -1,0 +1,110 @@
+//! The fetcher against a real MLflow server: every way to name a version, every place for the artifacts, and
+//! what it says when the answer is no.
+
+use std::collections::BTreeMap;
+
+use handoff::Sha256Digest;
+use plimsoll_tests::mlflow_server::{Artifacts, Login, MlflowServer, Options, Registered};
+use plimsoll_tests::s3_server::S3Server;
+
+use crate::fetcher::{Fetcher, tree};
+
+const NAME: &str = "product-recommendation";
+
+/// Pulls a version and compares the tree with what MLflow's own client downloads.
+#[track_caller]
+fn assert_pulls(server: &MlflowServer, version: &str, registered: &Registered) {
+    let fetcher = Fetcher::new().with_all(server.environment());
+    let outcome = fetcher.pull(&server.registry(), NAME, version).expect(0);
+    let pulled: BTreeMap<_, _> = tree(&fetcher.model())
+        .iter()
+        .map(|(path, content)| (path.clone(), Sha256Digest::of(content)))
+        .collect();
+    let expected: BTreeMap<_, _> =
+        registered.files.iter().map(|file| (file.path.to_string(), file.sha256)).collect();
+    assert_eq!(pulled, expected, "{version}");
+    let receipt = fetcher.receipt();
+    assert_eq!((receipt.digest, receipt.resolved.version), (registered.digest(), registered.version.clone()));
+    assert_eq!(receipt.model.version, version);
+    assert!(outcome.last_words.starts_with(&format!("{NAME} {version} sha256:")), "{}", outcome.last_words);
+}
+
+#[test]
+fn a_version_is_found_by_number_alias_and_tag() {
+    let server = MlflowServer::start(&Options::default());
+    let first = server.register_model(NAME, &[("version", "v2.2")], &["baseline"]);
+    let second = server.register_model(NAME, &[("version", "v2.3")], &["champion"]);
+    for version in [&second.version, "@champion", "champion", "v2.3"] {
+        assert_pulls(&server, version, &second);
+    }
+    for version in [&first.version, "@baseline", "v2.2"] {
+        assert_pulls(&server, version, &first);
+    }
+
+    let registry = server.registry();
+    let missing =
+        |name: &str, version: &str| Fetcher::new().pull(&registry, name, version).expect(66).last_words;
+    assert_eq!(
+        missing("nobody", "v2.3"),
+        format!("nobody v2.3: model `nobody` does not exist in {registry}")
+    );
+    for version in ["v9", "77", "@nobody"] {
+        assert_eq!(
+            missing(NAME, version),
+            format!("{NAME} {version}: version `{version}` of `{NAME}` does not exist in {registry}")
+        );
+    }
+
+    // A name that two versions carry names neither.
+    server.set_version_tag(NAME, &first.version, "version", "v2.3");
+    let ambiguous = missing(NAME, "v2.3");
+    assert!(ambiguous.contains("is ambiguous in") && ambiguous.ends_with("carry it"), "{ambiguous}");
+
+    // By MLflow's own form of the same.
+    let fetcher = Fetcher::new().with_all(server.environment());
+    fetcher.run(&["pull", "--uri", &format!("models:/{NAME}@champion")]).expect(0);
+    assert_eq!(fetcher.receipt().digest, second.digest());
+
+    // A version whose files somebody deleted.
+    let files = server.folder().join("artifacts");
+    std::fs::rename(&files, server.folder().join("aside")).unwrap();
+    let gone = missing(NAME, &first.version);
+    assert!(gone.contains("does not exist") || gone.contains("holds no files"), "{gone}");
+    std::fs::rename(server.folder().join("aside"), &files).unwrap();
+
+    // A finished volume does not need the server.
+    let fetcher = Fetcher::new();
+    fetcher.pull(&registry, NAME, "v2.2").expect(66);
+    fetcher.pull(&registry, NAME, "1").expect(0);
+    drop(server);
+    let again = fetcher.pull(&registry, NAME, "1").expect(0);
+    assert!(again.last_words.ends_with("already in place"), "{}", again.last_words);
+}
+
+#[test]
+fn credentials_are_sent_and_their_lack_is_said() {
+    let login = Login { username: "admin".into(), password: "a-long-password-1234".into() };
+    let server = MlflowServer::start(&Options { login: Some(login.clone()), ..Options::default() });
+    let registered = server.register_model(NAME, &[("version", "v2.3")], &[]);
+    assert_pulls(&server, "v2.3", &registered);
+    let wrong = Fetcher::new()
+        .with("MLFLOW_TRACKING_USERNAME", &login.username)
+        .with("MLFLOW_TRACKING_PASSWORD", "wrong-canary-secret");
+    for fetcher in [Fetcher::new(), wrong] {
+        let refused = fetcher.pull(&server.registry(), NAME, "v2.3").expect(77);
+        assert!(refused.last_words.contains("was refused (401 Unauthorized)"), "{}", refused.last_words);
+        assert!(refused.stderr.contains("hint: check the registry's credentials"), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);
+    }
+}
+
+#[test]
+fn artifacts_are_read_from_where_the_registry_says() {
+    let s3 = S3Server::start();
+    s3.create_bucket("models");
+    for artifacts in [Artifacts::Folder, Artifacts::Bucket(&s3, "models")] {
+        let server = MlflowServer::start(&Options { artifacts, ..Options::default() });
+        let registered = server.register_model(NAME, &[("version", "v2.3")], &[]);
+        assert_pulls(&server, "v2.3", &registered);
+    }
+}

@@ -1,0 +1,188 @@
+//! An HTTP server that answers as a test tells it to, for the faults that a real server cannot be made to show.
+//!
+//! Each connection is one thread and carries one request. The test's function sees the request and gives the
+//! answer, down to where the body is cut.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// A request, as far as tests look at it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// The path with its query.
+    pub target: String,
+    /// Header names in lower case, with their values.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Request {
+    /// The first value of a header, whose name is given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The first byte that a `Range: bytes=<first>-` asks for.
+    pub fn offset(&self) -> Option<usize> {
+        self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Status line after the version, e.g. `200 OK`.
+    pub status: String,
+    /// Headers as they are sent.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Length to announce instead of the body's.
+    pub announced: Option<usize>,
+    /// Pause after the first half of the body, as long as the test runs at most.
+    pub stall: Duration,
+}
+
+impl Answer {
+    /// An answer without a body.
+    pub fn status(status: &str) -> Self {
+        Self { status: status.to_owned(), ..Self::default() }
+    }
+
+    /// The answer to a request for `content`, by the rules: the range that is asked for, with an ETag.
+    pub fn file(request: &Request, content: &[u8], etag: &str) -> Self {
+        let (status, body) = match request.offset() {
+            Some(first) => ("206 Partial Content", content.get(first..).unwrap_or_default()),
+            None => ("200 OK", content),
+        };
+        let answer = Self { status: status.to_owned(), body: body.to_vec(), ..Self::default() };
+        let answer = answer.with("ETag", etag);
+        match request.offset() {
+            Some(first) => {
+                let last = content.len().saturating_sub(1);
+                answer.with("Content-Range", &format!("bytes {first}-{last}/{}", content.len()))
+            }
+            None => answer,
+        }
+    }
+
+    /// Adds a header.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Announces the whole body and sends only so much of it.
+    pub fn cut(mut self, length: usize) -> Self {
+        self.announced = Some(self.body.len());
+        self.body.truncate(length);
+        self
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct FaultServer {
+    port: u16,
+    requests: Arc<Mutex<Vec<Request>>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl FaultServer {
+    /// Starts a server. The function gets each request with its number, from 0.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub fn start(answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+        let port = listener.local_addr().expect("a bound socket has an address").port();
+        let server = Self { port, requests: Arc::default(), stop: Arc::default() };
+        let (requests, stop) = (Arc::clone(&server.requests), Arc::clone(&server.stop));
+        let answer = Arc::new(answer);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (requests, answer) = (Arc::clone(&requests), Arc::clone(&answer));
+                // A client that goes away in the middle is what some tests want.
+                thread::spawn(move || serve(&stream, &requests, answer.as_ref()));
+            }
+        });
+        server
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The requests so far.
+    ///
+    /// # Panics
+    /// When a test's function has panicked.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("no answer panicked").clone()
+    }
+}
+
+impl Drop for FaultServer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // Wakes the accepting thread, which then sees that it is to stop.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+    }
+}
+
+fn serve(
+    stream: &TcpStream,
+    requests: &Mutex<Vec<Request>>,
+    answer: &(impl Fn(usize, &Request) -> Answer + ?Sized),
+) -> io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(10)))?;
+    let mut lines = BufReader::new(stream).lines();
+    let first = lines.next().transpose()?.unwrap_or_default();
+    let mut words = first.split(' ').map(str::to_owned);
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut headers = Vec::new();
+    for line in lines {
+        let line = line?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let request = Request { method, target, headers };
+    let number = {
+        let mut requests = requests.lock().map_err(|_| io::Error::other("an answer panicked"))?;
+        requests.push(request.clone());
+        requests.len() - 1
+    };
+    send(stream, &answer(number, &request))
+}
+
+fn send(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
+    let mut head = format!("HTTP/1.1 {}\r\nConnection: close\r\n", answer.status);
+    for (name, value) in &answer.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    if !answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding")) {
+        head += &format!("Content-Length: {}\r\n", answer.announced.unwrap_or(answer.body.len()));
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes())?;
+    let (before, after) = answer.body.split_at(answer.body.len() / 2);
+    stream.write_all(before)?;
+    if !answer.stall.is_zero() {
+        thread::sleep(answer.stall);
+    }
+    stream.write_all(after)
+}
