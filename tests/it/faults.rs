@@ -202,7 +202,6 @@ fn sigkill_loses_no_more_than_a_buffer_and_what_is_kept_is_checked() {
     let output = interrupt(&fetcher, &server, Signal::KILL);
     assert_eq!(output.status.signal(), Some(9));
     assert!(!fetcher.has_receipt() && tree(&fetcher.model()).is_empty());
-    // As if the node had crashed too: what was kept is of the right length and wrong. SHA256SUMS tells.
     let part = fetcher.layout().staging().join("parts/000000.part");
     let kept = fs::read(&part).unwrap();
     assert_eq!(kept, noise(SIZE)[..kept.len()]);

@@ -2,18 +2,22 @@
 //!
 //! HTTP has no listing, so a folder can be read from but not listed. Reads go on at an offset with `Range`,
 //! pinned by `If-Match` where the server gave a strong ETag; the answer's `Content-Range` is checked. A server
-//! that answers a ranged request with the whole file is taken at its word: the body starts at 0.
+//! that answers a ranged request with the whole file is taken at its word: the body starts at 0. Writing is
+//! `PUT` under conditions, with WebDAV's `MKCOL` for folders where the server wants them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, TryStreamExt as _};
 use handoff::SafePath;
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH, IF_NONE_MATCH, RANGE,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_MATCH,
+    IF_NONE_MATCH, RANGE,
 };
-use reqwest::{RequestBuilder, Response, StatusCode};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use super::{Body, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
@@ -26,12 +30,14 @@ use crate::uri::StoreUri;
 pub struct HttpStore {
     root: Url,
     client: reqwest::Client,
+    /// Folders that were made, so that each is asked for once.
+    made: Mutex<BTreeSet<String>>,
 }
 
 impl HttpStore {
     /// The folder or file at `root`.
     pub fn new(root: &Url, connection: &Connection) -> Self {
-        Self { root: root.clone(), client: connection.client.clone() }
+        Self { root: root.clone(), client: connection.client.clone(), made: Mutex::default() }
     }
 
     /// The name that a root for a single file has.
@@ -143,10 +149,37 @@ fn first_byte(headers: &HeaderMap) -> Option<u64> {
     value.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
 }
 
+impl HttpStore {
+    /// Makes the folders above a file, as WebDAV wants it: some servers answer a `PUT` into a folder that is not
+    /// there with a conflict, some with an error of their own. One without WebDAV refuses, and needs none.
+    async fn make_folders(&self, path: &SafePath) -> Result<(), StoreError> {
+        let mkcol = Method::from_bytes(b"MKCOL").map_err(|error| StoreError::Refused {
+            what: Redacted(&self.root).to_string(),
+            reason: error.to_string(),
+        })?;
+        let below: Vec<_> = path.ancestors().map(|folder| join(&self.root, folder.split('/'))).collect();
+        for url in std::iter::once(self.root.clone()).chain(below.into_iter().rev()) {
+            if self.made().contains(url.as_str()) {
+                continue;
+            }
+            // 405 is the answer for a folder that is there.
+            let fine = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
+            send(self.client.request(mkcol.clone(), url.clone()), &url, &fine).await?;
+            self.made().insert(url.into());
+        }
+        Ok(())
+    }
+
+    fn made(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl WritableStore for HttpStore {
     fn create<'a>(&'a self, path: &'a SafePath, content: Bytes) -> BoxFuture<'a, Result<(), StoreError>> {
         let url = self.below(path);
         async move {
+            self.make_folders(path).await?;
             let request = self.client.put(url.clone()).header(IF_NONE_MATCH, "*").body(content);
             match send(request, &url, &[]).await {
                 Err(StoreError::Changed { what }) => Err(StoreError::Exists { what }),
@@ -174,10 +207,10 @@ impl WritableStore for HttpStore {
         let url = self.below(path);
         async move {
             let local = |error| StoreError::Local { path: source.to_owned(), source: error };
+            self.make_folders(path).await?;
             let file = tokio::fs::File::open(source).await.map_err(local)?;
             let length = file.metadata().await.map_err(local)?.len();
-            let request = self.client.put(url.clone());
-            let request = request.header(reqwest::header::CONTENT_LENGTH, length).body(file);
+            let request = self.client.put(url.clone()).header(CONTENT_LENGTH, length).body(file);
             send(request, &url, &[]).await.map(drop)
         }
         .boxed()
