@@ -95,7 +95,7 @@ pub struct FetchArgs {
     #[arg(long, env = "FETCHER_RETRY_ATTEMPTS", value_name = "N", default_value_t = 8,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub retry_attempts: u32,
-    /// Time for the whole run, after which nothing is tried again.
+    /// Time for the whole run.
     #[arg(long, env = "FETCHER_DEADLINE", value_name = "DURATION", default_value = "6h",
           value_parser = duration::parse)]
     pub deadline: Duration,

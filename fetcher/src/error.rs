@@ -116,6 +116,12 @@ pub enum Error {
     /// Standard output is gone.
     #[error("cannot write to standard output")]
     Output(#[source] std::io::Error),
+    /// The run took longer than it may.
+    #[error("not done within {} s", limit.as_secs())]
+    Deadline {
+        /// The time it may take.
+        limit: std::time::Duration,
+    },
     /// A signal asked the run to end.
     #[error("interrupted by {signal}; {kept}")]
     Interrupted {
@@ -152,6 +158,7 @@ impl Error {
             Self::Verify(error) => of_class(error.class()),
             Self::Receipt(ReadError::Missing { .. }) => ExitCode::NotFound,
             Self::Receipt(_) => ExitCode::Integrity,
+            Self::Deadline { .. } => ExitCode::Unavailable,
             Self::Interrupted { .. } => ExitCode::Interrupted,
         }
     }
@@ -166,6 +173,9 @@ impl Error {
             Self::Transfer(error) => error.hint(),
             Self::List { source, .. } | Self::Catalog { source, .. } if source.class() == Class::Denied => {
                 Some("check the store's credentials and what they may do there")
+            }
+            Self::Deadline { .. } => {
+                Some("a next start goes on from what is there; FETCHER_DEADLINE sets the time")
             }
             Self::VersionExists { .. } => Some("publish under a new version"),
             Self::Claimed { .. } => Some("wait for the other publish, or remove that file if it was cut off"),

@@ -84,17 +84,23 @@ async fn carry_out(job: Job) -> ExitCode {
         }
         Job::Resolve(job) => {
             let who = job.wanted.reference.id().to_string();
-            conclude(&job.termination_log, &who, or_signal(command::resolve::run(&job)).await)
+            conclude(
+                &job.termination_log,
+                &who,
+                within(job.network.deadline, command::resolve::run(&job)).await,
+            )
         }
-        Job::Publish(job) => say("publish", or_signal(command::publish::run(&job)).await),
+        Job::Publish(job) => say("publish", within(job.network.deadline, command::publish::run(&job)).await),
         Job::Verify(layout) => say("verify", command::verify::run(&layout)),
         Job::Digest(directory) => say("digest", command::digest::run(&directory)),
     }
 }
 
-async fn or_signal(work: impl Future<Output = Result<String, Error>>) -> Result<String, Error> {
+/// Ends work that leaves nothing behind at a signal or when its time is up.
+async fn within(limit: Duration, work: impl Future<Output = Result<String, Error>>) -> Result<String, Error> {
     tokio::select! {
         outcome = work => outcome,
+        () = tokio::time::sleep(limit) => Err(Error::Deadline { limit }),
         signal = signal::received() => Err(Error::Interrupted { signal, kept: "nothing is left to go on from".into() }),
     }
 }

@@ -136,9 +136,7 @@ impl Transfer {
             reason: format!("no store is open for {}", file.source.store),
         })?;
         let write = |source| TransferError::Write { path: staged.clone(), source };
-        // Without an identity or a digest, what is here may be of another content than what is still to come.
-        let keep = file.source.identity.is_some() || file.expected.is_some();
-        let mut sink = Sink::open(staged.clone(), keep, file.size).await.map_err(write)?;
+        let mut sink = Sink::open(staged.clone(), can_go_on(file), file.size).await.map_err(write)?;
         let kept = sink.length();
         self.tracker.resumed(kept);
         self.stream(file, store.as_ref(), &mut sink).await?;
@@ -179,6 +177,9 @@ impl Transfer {
                     self.tracker.retried();
                     let gave_up = |source| TransferError::Source { path: file.path.clone(), source };
                     attempts.pause_after(error).await.map_err(gave_up)?;
+                    if !can_go_on(file) {
+                        self.start_over(sink).await?;
+                    }
                 }
             }
         }
@@ -197,12 +198,11 @@ impl Transfer {
             Ok(body) => body,
             Err(error) => return Ok(Err(error)),
         };
+        if body.starts_at != sink.length() {
+            self.start_over(sink).await?;
+        }
         let path = sink.path().to_owned();
         let write = |source| TransferError::Write { path: path.clone(), source };
-        if body.starts_at != sink.length() {
-            self.tracker.discarded(sink.length(), 0);
-            sink.restart().await.map_err(write)?;
-        }
         while let Some(chunk) = body.chunks.next().await {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
@@ -228,4 +228,16 @@ impl Transfer {
             _ => Ok(()),
         })
     }
+
+    async fn start_over(&self, sink: &mut Sink) -> Result<(), TransferError> {
+        self.tracker.discarded(sink.length(), 0);
+        let path = sink.path().to_owned();
+        sink.restart().await.map_err(|source| TransferError::Write { path, source })
+    }
+}
+
+/// Whether a broken file can be gone on with at an offset. Without an identity or a digest, what is here may be of
+/// another content than what is still to come; without a size, nobody knows whether anything is.
+fn can_go_on(file: &PlannedFile) -> bool {
+    file.size.is_some() && (file.source.identity.is_some() || file.expected.is_some())
 }

@@ -70,6 +70,29 @@ fn a_source_without_ranges_starts_over() {
 }
 
 #[test]
+fn content_that_nobody_vouches_for_is_never_pieced_together() {
+    let server = FaultServer::start(move |number, request| {
+        // No ETag: the second request may well be for another content.
+        let content = noise(SIZE + number)[number..].to_vec();
+        let answer = Answer { headers: vec![], ..Answer::file(request, &content, ETAG) };
+        if number == 1 { answer.cut(1_000_000) } else { answer }
+    });
+    let fetcher = hasty();
+    pull(&fetcher, &server).expect(0);
+    assert!(server.requests().iter().all(|request| request.offset().is_none()));
+    assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), noise(SIZE + 2)[2..]);
+}
+
+#[test]
+fn a_run_ends_when_its_time_is_up() {
+    let (fetcher, server) = (Fetcher::new().with("FETCHER_DEADLINE", "2s"), half_way());
+    let started = std::time::Instant::now();
+    let late = pull(&fetcher, &server).expect(69);
+    assert!(started.elapsed() < Duration::from_secs(9), "{}", late.stderr);
+    assert!(late.last_words.contains("not done within 2 s"), "{}", late.last_words);
+}
+
+#[test]
 fn a_busy_server_is_asked_again_when_it_says() {
     let server = FaultServer::start(|number, request| match number {
         0..=1 => Answer::status("503 Service Unavailable").with("Retry-After", "1"),

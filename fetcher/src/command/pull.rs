@@ -23,6 +23,7 @@ pub(crate) async fn run(job: &Pull) -> Result<String, Error> {
     let ticker = Ticker::start(Arc::clone(&tracker), volume.layout().progress());
     let outcome = tokio::select! {
         outcome = fetch(job, &volume, &tracker) => outcome,
+        () = tokio::time::sleep(job.network.deadline) => Err(Error::Deadline { limit: job.network.deadline }),
         signal = crate::signal::received() => Err(Error::Interrupted { signal, kept: kept(&tracker) }),
     };
     match &outcome {
