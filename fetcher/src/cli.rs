@@ -97,15 +97,19 @@ pub struct FetchArgs {
     pub retry_attempts: u32,
     /// Time for the whole run.
     #[arg(long, env = "FETCHER_DEADLINE", value_name = "DURATION", default_value = "6h",
-          value_parser = duration::parse)]
+          value_parser = parse_duration)]
     pub deadline: Duration,
     /// Longest silence on a connection before it is cut and asked again.
     #[arg(long, env = "FETCHER_STALL_TIMEOUT", value_name = "DURATION", default_value = "30s",
-          value_parser = duration::parse)]
+          value_parser = parse_duration)]
     pub stall_timeout: Duration,
     /// File for the one-line outcome. The default is written to only where it exists, as it does in a Pod.
     #[arg(long, env = "FETCHER_TERMINATION_LOG", value_name = "FILE")]
     pub termination_log: Option<PathBuf>,
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text).ok_or_else(|| format!("expected {}", duration::EXPECTED))
 }
 
 /// How to log, on standard error.

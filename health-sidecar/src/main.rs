@@ -1,2 +1,24 @@
-//! stub
-fn main() {}
+//! The `health-sidecar` binary: parse, run, map to an exit code.
+
+use clap::Parser as _;
+use handoff::ExitCode;
+use health_sidecar::cli::Cli;
+
+fn main() -> std::process::ExitCode {
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => health_sidecar::run(cli),
+        Err(error) => {
+            // Where the pipe is closed there is nobody to tell.
+            let _ = error.print();
+            let asked_for = !error.use_stderr();
+            return if asked_for { ExitCode::Success } else { ExitCode::Config }.into();
+        }
+    };
+    match outcome {
+        Ok(code) => code.into(),
+        Err(error) => {
+            eprint!("{}", error.explain());
+            error.exit_code().into()
+        }
+    }
+}

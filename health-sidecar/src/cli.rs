@@ -1,0 +1,101 @@
+//! The command line. It only collects texts; [`config`](crate::config) checks them, so that a variable and its
+//! flag are checked alike.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Serves /health: green only while the model is fetched, verified and loaded by the model server.
+#[derive(Debug, Parser)]
+#[command(name = "health-sidecar", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; `serve` if nothing else is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of `serve`.
+    #[command(flatten)]
+    pub serve: Box<ServeFlags>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve /health, /livez, /status and /metrics (the default)
+    Serve(Box<ServeFlags>),
+    /// Ask a running sidecar; exit with 0 when the model is ready and 69 when not
+    Check(CheckFlags),
+}
+
+/// The flags of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeFlags {
+    /// Name of the model to expect; without it, a receipt for any name is accepted
+    #[arg(long, env = "MODEL_NAME", value_name = "NAME")]
+    pub model_name: Option<String>,
+    /// Version of the model to expect; without it, a receipt for any version is accepted
+    #[arg(long, env = "MODEL_VERSION", value_name = "VERSION")]
+    pub model_version: Option<String>,
+    /// Where the model's files are
+    #[arg(long, env = "MODEL_DIR", value_name = "DIR", default_value = "/mnt/models")]
+    pub model_dir: OsString,
+    /// Where the fetcher leaves its receipt and progress [default: .plimsoll in the model's directory]
+    #[arg(long, env = "MODEL_STATE_DIR", value_name = "DIR")]
+    pub model_state_dir: Option<OsString>,
+
+    /// Address to serve on; the default is every address, IPv4 and IPv6 alike
+    #[arg(long, env = "HEALTH_LISTEN", value_name = "ADDRESS:PORT", default_value = "[::]:8090")]
+    pub listen: String,
+    /// Kind of model server: mlflow, kserve-v2 (Open Inference Protocol) or http (see --http-path); required
+    #[arg(long, env = "HEALTH_SERVER", value_name = "KIND")]
+    pub server: Option<String>,
+    /// Address of the model server
+    #[arg(long, env = "HEALTH_SERVER_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    pub server_url: String,
+    /// Name by which a kserve-v2 server knows the model [default: the model's name]
+    #[arg(long, env = "HEALTH_SERVER_MODEL", value_name = "NAME")]
+    pub server_model: Option<String>,
+
+    /// For http: path to ask for [default: /health]
+    #[arg(long, env = "HEALTH_HTTP_PATH", value_name = "PATH")]
+    pub http_path: Option<String>,
+    /// For http: status that means "loaded" [default: 200]
+    #[arg(long, env = "HEALTH_HTTP_STATUS", value_name = "STATUS")]
+    pub http_status: Option<String>,
+    /// For http: JSON pointer to what the answer must have, such as /data/0/id [default: none, any body will do]
+    #[arg(long, env = "HEALTH_HTTP_POINTER", value_name = "POINTER")]
+    pub http_pointer: Option<String>,
+    /// For http: value that must be at the pointer, as JSON or as plain text [default: any but null]
+    #[arg(long, env = "HEALTH_HTTP_VALUE", value_name = "VALUE")]
+    pub http_value: Option<String>,
+
+    /// Time between probes of a loaded model server; a loading one is asked at least twice a second
+    #[arg(long, env = "HEALTH_PROBE_INTERVAL", value_name = "DURATION", default_value = "5s")]
+    pub probe_interval: String,
+    /// How long the model server may take to answer; at most the interval
+    #[arg(long, env = "HEALTH_PROBE_TIMEOUT", value_name = "DURATION", default_value = "2s")]
+    pub probe_timeout: String,
+    /// How many probes in a row must fail before a ready model is not ready any more
+    #[arg(long, env = "HEALTH_PROBE_FAILURES", value_name = "COUNT", default_value = "3")]
+    pub probe_failures: String,
+    /// How long /health stays red and served after SIGTERM
+    #[arg(long, env = "HEALTH_DRAIN", value_name = "DURATION", default_value = "5s")]
+    pub drain: String,
+
+    /// How to log: text or json
+    #[arg(long, env = "HEALTH_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: String,
+    /// What to log: error, warn, info, debug or trace
+    #[arg(long, env = "HEALTH_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    pub log_level: String,
+}
+
+/// The flags of `check`.
+#[derive(Debug, Args)]
+pub struct CheckFlags {
+    /// What to ask
+    #[arg(long, env = "HEALTH_URL", value_name = "URL", default_value = "http://127.0.0.1:8090/health")]
+    pub url: String,
+    /// How long to wait for the model to become ready; a failed fetch ends the wait
+    #[arg(long, env = "HEALTH_WAIT", value_name = "DURATION", default_value = "0s")]
+    pub wait: String,
+}

@@ -1,0 +1,325 @@
+//! Turns flags and variables into settings that cannot be wrong, before any socket or file is touched.
+//!
+//! An empty value is an error, never "not set": an empty `MODEL_VERSION` is most likely a template that was
+//! not filled in, and to accept any version then would defeat the sidecar's purpose.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use handoff::{Layout, duration};
+use hyper::StatusCode;
+use tracing::Level;
+
+use crate::cli::{CheckFlags, ServeFlags};
+use crate::expected::Expected;
+use crate::http_url::{HttpUrl, UrlError};
+use crate::logging::{LogFormat, Logging};
+use crate::one_line;
+use crate::probe::{self, BodyCondition, Probe, Question};
+use crate::readiness::Rules;
+
+/// Longest model name or version, in bytes.
+const MAX_NAME_BYTES: usize = 256;
+/// How many times the probe interval a good word counts at least, before the probe's timeout.
+const STALE_INTERVALS: u32 = 3;
+
+/// The settings of `serve`.
+#[derive(Debug)]
+pub struct ServeConfig {
+    /// The model to expect.
+    pub expected: Expected,
+    /// Where the fetcher's files are.
+    pub layout: Layout,
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// What to ask the model server.
+    pub probe: Probe,
+    /// How often to ask it.
+    pub probe_interval: Duration,
+    /// When its word counts.
+    pub rules: Rules,
+    /// How long to serve red after a signal.
+    pub drain: Duration,
+    /// How to log.
+    pub logging: Logging,
+}
+
+/// The settings of `check`.
+#[derive(Debug)]
+pub struct CheckConfig {
+    /// What to ask.
+    pub url: HttpUrl,
+    /// How long to wait.
+    pub wait: Duration,
+}
+
+/// A setting, by the name of its variable. Prints with its flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Setting(&'static str);
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flag = self.0.trim_start_matches("HEALTH_").to_ascii_lowercase().replace('_', "-");
+        write!(f, "{} (--{flag})", self.0)
+    }
+}
+
+/// What is wrong with a setting.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It has to be set.
+    #[error("{setting} is not set")]
+    Missing {
+        /// The setting.
+        setting: Setting,
+        /// What to set it to.
+        hint: &'static str,
+    },
+    /// Its value does not do.
+    #[error("{setting}: expected {expected}, got `{got}`")]
+    Invalid {
+        /// The setting.
+        setting: Setting,
+        /// What would do.
+        expected: String,
+        /// Its value.
+        got: String,
+    },
+    /// Its value is not an address to ask.
+    #[error("{setting} is not an address that can be asked")]
+    Url {
+        /// The setting.
+        setting: Setting,
+        /// Why.
+        source: UrlError,
+    },
+    /// It has no effect as things are, which cannot be what was meant.
+    #[error("{setting} has no effect without {without}")]
+    Idle {
+        /// The setting.
+        setting: Setting,
+        /// What would give it one.
+        without: &'static str,
+    },
+}
+
+impl ConfigError {
+    /// What to do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Missing { hint, .. } => hint,
+            Self::Invalid { .. } => {
+                "`health-sidecar --help` explains every setting; an unset one has its default"
+            }
+            Self::Url { .. } => "the model server and the sidecar are asked over plain HTTP, within the Pod",
+            Self::Idle { .. } => "unset it, or set what it belongs to",
+        }
+    }
+}
+
+impl ServeConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// The first that is wrong.
+    pub fn new(flags: ServeFlags) -> Result<Self, ConfigError> {
+        let probe_interval = duration_within(
+            Setting("HEALTH_PROBE_INTERVAL"),
+            &flags.probe_interval,
+            Duration::from_millis(100)..=Duration::from_secs(3600),
+        )?;
+        // At most the interval, so that failures come no further apart than intervals.
+        let timeout = duration_within(
+            Setting("HEALTH_PROBE_TIMEOUT"),
+            &flags.probe_timeout,
+            Duration::from_millis(10)..=probe_interval,
+        )?;
+        let failures = number(Setting("HEALTH_PROBE_FAILURES"), &flags.probe_failures, 1..=100)?;
+        Ok(Self {
+            expected: Expected {
+                name: name(Setting("MODEL_NAME"), flags.model_name.clone())?,
+                version: name(Setting("MODEL_VERSION"), flags.model_version.clone())?,
+            },
+            listen: parsed(
+                Setting("HEALTH_LISTEN"),
+                &flags.listen,
+                "an address and a port, such as `[::]:8090`",
+            )?,
+            probe: Probe {
+                server: url(Setting("HEALTH_SERVER_URL"), &flags.server_url)?,
+                questions: questions(&flags)?,
+                timeout,
+            },
+            probe_interval,
+            rules: Rules {
+                failures,
+                // Room for every tolerated failure, so that the count decides as long as probes are answered.
+                stale_after: probe_interval * failures.max(STALE_INTERVALS) + timeout,
+            },
+            drain: duration_within(
+                Setting("HEALTH_DRAIN"),
+                &flags.drain,
+                Duration::ZERO..=Duration::from_secs(3600),
+            )?,
+            logging: Logging {
+                format: match flags.log_format.as_str() {
+                    "text" => LogFormat::Text,
+                    "json" => LogFormat::Json,
+                    other => return Err(invalid(Setting("HEALTH_LOG_FORMAT"), "`text` or `json`", other)),
+                },
+                level: level(&flags.log_level)?,
+            },
+            layout: Layout::new(
+                directory(Setting("MODEL_DIR"), flags.model_dir)?,
+                flags.model_state_dir.map(|it| directory(Setting("MODEL_STATE_DIR"), it)).transpose()?,
+            ),
+        })
+    }
+}
+
+impl CheckConfig {
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// The first that is wrong.
+    pub fn new(flags: &CheckFlags) -> Result<Self, ConfigError> {
+        Ok(Self {
+            url: url(Setting("HEALTH_URL"), &flags.url)?,
+            wait: duration_within(Setting("HEALTH_WAIT"), &flags.wait, Duration::ZERO..=duration::LONGEST)?,
+        })
+    }
+}
+
+fn questions(flags: &ServeFlags) -> Result<Vec<Question>, ConfigError> {
+    let kind = flags.server.as_deref().ok_or(ConfigError::Missing {
+        setting: Setting("HEALTH_SERVER"),
+        hint: "set it to `mlflow`, `kserve-v2` or `http`: each kind of server says \"loaded\" in its own way",
+    })?;
+    if kind != "kserve-v2" && flags.server_model.is_some() {
+        let setting = Setting("HEALTH_SERVER_MODEL");
+        return Err(ConfigError::Idle { setting, without: "HEALTH_SERVER=kserve-v2" });
+    }
+    let for_http = [
+        (Setting("HEALTH_HTTP_PATH"), &flags.http_path),
+        (Setting("HEALTH_HTTP_STATUS"), &flags.http_status),
+        (Setting("HEALTH_HTTP_POINTER"), &flags.http_pointer),
+        (Setting("HEALTH_HTTP_VALUE"), &flags.http_value),
+    ];
+    if kind != "http"
+        && let Some((setting, _)) = for_http.into_iter().find(|(_, value)| value.is_some())
+    {
+        return Err(ConfigError::Idle { setting, without: "HEALTH_SERVER=http" });
+    }
+    match kind {
+        "mlflow" => Ok(probe::mlflow::questions()),
+        "kserve-v2" => {
+            let named = name(Setting("HEALTH_SERVER_MODEL"), flags.server_model.clone())?;
+            let model = named.or_else(|| flags.model_name.clone()).ok_or(ConfigError::Missing {
+                setting: Setting("HEALTH_SERVER_MODEL"),
+                hint: "set it or MODEL_NAME: a `kserve-v2` server is asked about a model by name",
+            })?;
+            Ok(probe::kserve_v2::questions(&model))
+        }
+        "http" => http_questions(flags),
+        other => Err(invalid(Setting("HEALTH_SERVER"), "`mlflow`, `kserve-v2` or `http`", other)),
+    }
+}
+
+fn http_questions(flags: &ServeFlags) -> Result<Vec<Question>, ConfigError> {
+    let path = flags.http_path.as_deref().unwrap_or("/health");
+    if !probe::http::is_path(path) {
+        return Err(invalid(Setting("HEALTH_HTTP_PATH"), "a path that starts with `/`", path));
+    }
+    let status = match &flags.http_status {
+        None => StatusCode::OK,
+        Some(text) => {
+            let expected = "a status from 200 to 599";
+            let status: StatusCode = parsed(Setting("HEALTH_HTTP_STATUS"), text, expected)?;
+            if !(200..600).contains(&status.as_u16()) {
+                return Err(invalid(Setting("HEALTH_HTTP_STATUS"), expected, text));
+            }
+            status
+        }
+    };
+    let body = match (&flags.http_pointer, &flags.http_value) {
+        (None, None) => BodyCondition::Any,
+        (None, Some(_)) => {
+            let setting = Setting("HEALTH_HTTP_VALUE");
+            return Err(ConfigError::Idle { setting, without: "HEALTH_HTTP_POINTER" });
+        }
+        (Some(pointer), _) if !probe::http::is_pointer(pointer) => {
+            return Err(invalid(
+                Setting("HEALTH_HTTP_POINTER"),
+                "a JSON pointer such as `/data/0/id`",
+                pointer,
+            ));
+        }
+        (Some(pointer), None) => BodyCondition::Has(pointer.clone()),
+        (Some(_), Some(value)) if value.is_empty() => {
+            return Err(invalid(Setting("HEALTH_HTTP_VALUE"), "a value", value));
+        }
+        (Some(pointer), Some(value)) => BodyCondition::Equals(pointer.clone(), probe::http::value(value)),
+    };
+    Ok(probe::http::questions(path.to_owned(), status, body))
+}
+
+fn name(setting: Setting, value: Option<String>) -> Result<Option<String>, ConfigError> {
+    match value {
+        Some(text) if text.is_empty() || text.len() > MAX_NAME_BYTES || text.contains(char::is_control) => {
+            Err(invalid(setting, "1 to 256 bytes without control characters", &text))
+        }
+        value => Ok(value),
+    }
+}
+
+fn directory(setting: Setting, path: OsString) -> Result<PathBuf, ConfigError> {
+    if path.is_empty() { Err(invalid(setting, "a directory", "")) } else { Ok(path.into()) }
+}
+
+fn url(setting: Setting, text: &str) -> Result<HttpUrl, ConfigError> {
+    text.parse().map_err(|source| ConfigError::Url { setting, source })
+}
+
+fn duration_within(
+    setting: Setting,
+    text: &str,
+    allowed: RangeInclusive<Duration>,
+) -> Result<Duration, ConfigError> {
+    let duration = duration::parse(text).ok_or_else(|| invalid(setting, duration::EXPECTED, text))?;
+    if allowed.contains(&duration) {
+        return Ok(duration);
+    }
+    let [shortest, longest] = [allowed.start(), allowed.end()].map(|&bound| duration::print(bound));
+    Err(invalid(setting, &format!("from {shortest} to {longest}"), text))
+}
+
+fn number(setting: Setting, text: &str, allowed: RangeInclusive<u32>) -> Result<u32, ConfigError> {
+    text.parse().ok().filter(|number| allowed.contains(number)).ok_or_else(|| {
+        invalid(setting, &format!("a number from {} to {}", allowed.start(), allowed.end()), text)
+    })
+}
+
+fn level(text: &str) -> Result<Level, ConfigError> {
+    match text {
+        "error" => Ok(Level::ERROR),
+        "warn" => Ok(Level::WARN),
+        "info" => Ok(Level::INFO),
+        "debug" => Ok(Level::DEBUG),
+        "trace" => Ok(Level::TRACE),
+        other => {
+            Err(invalid(Setting("HEALTH_LOG_LEVEL"), "`error`, `warn`, `info`, `debug` or `trace`", other))
+        }
+    }
+}
+
+fn parsed<T: std::str::FromStr>(setting: Setting, text: &str, expected: &str) -> Result<T, ConfigError> {
+    text.parse().map_err(|_| invalid(setting, expected, text))
+}
+
+fn invalid(setting: Setting, expected: &str, got: &str) -> ConfigError {
+    ConfigError::Invalid { setting, expected: expected.to_owned(), got: one_line::of(got, 80) }
+}

@@ -1,0 +1,65 @@
+//! The readiness sidecar: serves `/health`, which is green only while the receipt is valid *and* the model
+//! server itself says that this model is loaded.
+//!
+//! It starts before the fetcher and lives as long as the Pod, so it is one thread and a few MiB. Data flows one
+//! way:
+//!
+//! ```text
+//! cli → config → serve ─┬─ receipt_watch → receipt_check ─┐
+//!                       ├─ probe (+ probe/<server>) ──────┼→ state (readiness judges) → server → report, metrics
+//!                       └─ shutdown ──────────────────────┘
+//!              → check  (asks a running sidecar)
+//! ```
+//!
+//! [`readiness`] is the one decision, and it is pure. Everything else sees, remembers or tells.
+
+use std::io::Write as _;
+
+use handoff::ExitCode;
+
+pub mod check;
+pub mod cli;
+pub mod config;
+pub mod error;
+pub mod expected;
+pub mod http_client;
+pub mod http_url;
+pub mod listen;
+pub mod logging;
+pub mod metrics;
+pub mod one_line;
+pub mod probe;
+pub mod readiness;
+pub mod receipt_check;
+pub mod receipt_watch;
+pub mod report;
+pub mod serve;
+pub mod server;
+pub mod shutdown;
+pub mod state;
+
+use check::Judgement;
+use cli::{Cli, Command};
+use config::{CheckConfig, ServeConfig};
+use error::Error;
+
+/// Does what the command line says.
+///
+/// # Errors
+/// See [`Error`].
+pub fn run(cli: Cli) -> Result<ExitCode, Error> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(flags) => {
+            let config = ServeConfig::new(*flags)?;
+            config.logging.install();
+            serve::serve(config)?;
+            Ok(ExitCode::Success)
+        }
+        Command::Check(flags) => {
+            let finding = check::check(&CheckConfig::new(&flags)?).map_err(Error::Check)?;
+            // Whoever closed the pipe reads the exit code.
+            let _ = writeln!(std::io::stdout(), "{}", finding.line);
+            Ok(if finding.verdict == Judgement::Ready { ExitCode::Success } else { ExitCode::Unavailable })
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Decides whether a receipt counts: it reads, it agrees with itself, it is for the expected model, and every
+//! file it lists is in place.
+//!
+//! The files are looked at, not hashed: the fetcher hashed them before it wrote the receipt, and the volume
+//! belongs to this Pod. A missing or cut file is what a wrongly mounted or emptied volume looks like.
+
+use std::io;
+
+use handoff::{FileEntry, Integrity, Layout, ModelDigest, ModelId, ReadError, Receipt, Resolved, SafePath};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::expected::Expected;
+
+/// An accepted receipt without its list of files, which may be long and is not needed again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Accepted {
+    /// The model as the manifest names it.
+    pub model: ModelId,
+    /// What that name meant when it was resolved.
+    pub resolved: Resolved,
+    /// The digest over all files.
+    pub digest: ModelDigest,
+    /// How strongly the weakest file was verified.
+    pub integrity: Integrity,
+    /// Who signed the model, if a signature was checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// How many files there are.
+    pub files: usize,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// How many of those bytes an interrupted run had left behind.
+    pub resumed_bytes: u64,
+    /// How long the fetch took.
+    pub seconds: f64,
+    /// When the receipt was written.
+    pub completed_at: Timestamp,
+}
+
+/// Why a receipt does not count. Display-ready, file names escaped.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It does not read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Its digest is not that of its files.
+    #[error("the receipt contradicts itself: its digest is not the one of the files it lists")]
+    Inconsistent,
+    /// It is for another model.
+    #[error("receipt is for {0}")]
+    OtherModel(String),
+    /// A file is not there.
+    #[error("model file {path} is missing")]
+    Missing {
+        /// The file.
+        path: SafePath,
+    },
+    /// A name stands for a folder, a link or something stranger.
+    #[error("model file {path} is not a regular file")]
+    NotRegular {
+        /// The file.
+        path: SafePath,
+    },
+    /// A file has another size.
+    #[error("model file {path} has the wrong size: expected {expected} bytes, got {got}")]
+    Size {
+        /// The file.
+        path: SafePath,
+        /// Its size in the receipt.
+        expected: u64,
+        /// Its size on disk.
+        got: u64,
+    },
+    /// A file could not be looked at.
+    #[error("cannot look at model file {path}")]
+    Io {
+        /// The file.
+        path: SafePath,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Reads and checks the receipt of `layout`. Blocks for as long as it takes to look at every file.
+///
+/// # Errors
+/// See [`Refusal`].
+pub fn check(layout: &Layout, expected: &Expected) -> Result<Accepted, Refusal> {
+    let receipt = Receipt::read(&layout.receipt())?;
+    if let Some(mismatch) = expected.mismatch(&receipt.model) {
+        return Err(Refusal::OtherModel(mismatch));
+    }
+    if !receipt.is_consistent() {
+        return Err(Refusal::Inconsistent);
+    }
+    receipt.files.iter().try_for_each(|file| check_file(layout, file))?;
+    Ok(Accepted {
+        model: receipt.model,
+        resolved: receipt.resolved,
+        digest: receipt.digest,
+        integrity: receipt.integrity,
+        signer: receipt.signer,
+        files: receipt.files.len(),
+        bytes: receipt.bytes,
+        resumed_bytes: receipt.resumed_bytes,
+        seconds: receipt.seconds,
+        completed_at: receipt.completed_at,
+    })
+}
+
+fn check_file(layout: &Layout, file: &FileEntry) -> Result<(), Refusal> {
+    let path = || file.path.clone();
+    // Not `metadata`: a link could lead anywhere, and the fetcher makes none.
+    let metadata = match file.path.below(layout.model_dir()).symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Refusal::Missing { path: path() });
+        }
+        Err(source) => return Err(Refusal::Io { path: path(), source }),
+    };
+    if !metadata.is_file() {
+        return Err(Refusal::NotRegular { path: path() });
+    }
+    if metadata.len() != file.size {
+        return Err(Refusal::Size { path: path(), expected: file.size, got: metadata.len() });
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! The HTTP server.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `GET /health`, `GET /readyz` | 200 when the Pod may take traffic, else 503; [`Health`] |
+//! | `GET /livez` | 200 while the process runs; never depends on the model |
+//! | `GET /status` | 200; [`Whole`], everything that is known |
+//! | `GET /metrics` | 200; Prometheus text, see [`metrics`] |
+//!
+//! `HEAD` is answered as `GET` without the body. Every body is JSON, but for the metrics, and ends in a
+//! newline. Whatever a client does, it costs a bounded amount: see the constants.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time;
+use tracing::warn;
+
+use crate::metrics;
+use crate::report::{Health, Status, Whole};
+use crate::state::State;
+
+/// Every path that is served.
+const PATHS: [&str; 5] = ["/health", "/readyz", "/livez", "/status", "/metrics"];
+/// How many clients are served at once; more wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 64;
+/// How long a client may take to send a request's head, and how long an idle connection is kept.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest head of a request.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// How many headers a request may have.
+const MAX_HEADERS: usize = 64;
+/// How long one connection may last, however busy.
+const MAX_LIFETIME: Duration = Duration::from_secs(60);
+/// How long a connection that is to end may take to finish its last answer.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long to wait before accepting again when the system refused.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// A listening server. Needs a [`tokio::task::LocalSet`].
+pub struct Server {
+    listener: TcpListener,
+    state: Rc<RefCell<State>>,
+    connections: JoinSet<()>,
+    stopping: watch::Sender<bool>,
+}
+
+impl Server {
+    /// A server that answers from `state`.
+    pub fn new(listener: TcpListener, state: Rc<RefCell<State>>) -> Self {
+        Self { listener, state, connections: JoinSet::new(), stopping: watch::Sender::new(false) }
+    }
+
+    /// Serves until the future is dropped. Connections then go on, until [`Self::finish`].
+    pub async fn run(&mut self) -> Infallible {
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept(), if self.connections.len() < MAX_CONNECTIONS => match accepted {
+                    Ok((stream, _)) => {
+                        let connection = serve(stream, Rc::clone(&self.state), self.stopping.subscribe());
+                        self.connections.spawn_local(connection);
+                    }
+                    Err(error) => {
+                        warn!("cannot accept a connection: {error}");
+                        time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = self.connections.join_next() => {}
+            }
+        }
+    }
+
+    /// Accepts no more and lets open connections finish the answer they are at.
+    pub async fn finish(mut self) {
+        drop(self.listener);
+        self.stopping.send_replace(true);
+        while self.connections.join_next().await.is_some() {}
+    }
+}
+
+async fn serve(stream: TcpStream, state: Rc<RefCell<State>>, mut stopping: watch::Receiver<bool>) {
+    let answer = |request: Request<Incoming>| {
+        let response = route(&state, &request);
+        async { Ok::<_, Infallible>(response) }
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    let mut connection = pin!(connection);
+    // How a client's connection fails is the client's affair: nothing to do, nothing worth a log line.
+    tokio::select! {
+        _ = &mut connection => return,
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+        () = time::sleep(MAX_LIFETIME) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = time::timeout(GRACE, connection).await;
+}
+
+fn route(state: &RefCell<State>, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    let reads = [Method::GET, Method::HEAD].contains(request.method());
+    match request.uri().path() {
+        path if !reads && PATHS.contains(&path) => {
+            let mut response =
+                json(StatusCode::METHOD_NOT_ALLOWED, &json!({"error": "expected method GET or HEAD"}));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            response
+        }
+        "/health" | "/readyz" => {
+            let mut state = state.borrow_mut();
+            let verdict = state.verdict();
+            let health = Health::new(&state, verdict);
+            let status = match health.status {
+                Status::Ready => StatusCode::OK,
+                Status::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            json(status, &health)
+        }
+        "/livez" => json(StatusCode::OK, &json!({"status": "alive"})),
+        "/status" => {
+            let mut state = state.borrow_mut();
+            let verdict = state.verdict();
+            json(StatusCode::OK, &Whole::new(&state, verdict))
+        }
+        "/metrics" => {
+            let mut state = state.borrow_mut();
+            let phase = state.verdict().phase;
+            respond(
+                StatusCode::OK,
+                "text/plain; version=0.0.4; charset=utf-8",
+                metrics::render(&state, phase),
+            )
+        }
+        _ => json(StatusCode::NOT_FOUND, &json!({"error": "no such path", "paths": PATHS})),
+    }
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_string(body) {
+        Ok(text) => respond(status, "application/json", text + "\n"),
+        Err(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, "application/json", "{}\n".to_owned()),
+    }
+}
+
+fn respond(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,216 @@
+//! What the sidecar knows, in one place: the loops write it, the server reads it.
+//!
+//! Everything runs on one thread, so this is a plain value behind a `RefCell`, borrowed only between awaits.
+//! [`readiness`](crate::readiness) judges; this keeps what the judgement does not need but people do: the
+//! receipt's summary, the last probes, how long each phase took. Every list is bounded.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use handoff::ReadError;
+use jiff::Timestamp;
+use serde::Serialize;
+use tracing::{info, warn};
+
+use crate::expected::Expected;
+use crate::metrics::ProbeCounts;
+use crate::one_line;
+use crate::probe::Word;
+use crate::readiness::{Phase, ProgressWord, Readiness, ReceiptWord, Rules, Verdict};
+use crate::receipt_check::{Accepted, Refusal};
+
+/// How many probes are remembered.
+const MAX_PROBES: usize = 10;
+/// How many phases are remembered.
+const MAX_PHASES: usize = 20;
+
+/// A probe that was answered, or was not.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProbeRecord {
+    /// When it ended.
+    pub at: Timestamp,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Whether the server said "loaded".
+    pub loaded: bool,
+    /// Whether it counts: a probe that began before the receipt was accepted does not.
+    pub counts: bool,
+    /// The question and the answer, when that was not "loaded".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A phase that began, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct PhaseRecord {
+    /// The phase.
+    pub phase: Phase,
+    /// When it began, for people.
+    pub since: Timestamp,
+    /// When it began, for measuring.
+    pub began: Instant,
+}
+
+/// Everything the sidecar knows.
+#[derive(Debug)]
+pub struct State {
+    expected: Expected,
+    readiness: Readiness,
+    receipt: Option<Accepted>,
+    load: Option<Duration>,
+    probes: VecDeque<ProbeRecord>,
+    probe_counts: ProbeCounts,
+    current: PhaseRecord,
+    past: VecDeque<PhaseRecord>,
+}
+
+impl State {
+    /// Nothing was seen yet.
+    pub fn new(expected: Expected, rules: Rules) -> Self {
+        let current = PhaseRecord { phase: Phase::Waiting, since: wall_clock(), began: Instant::now() };
+        Self {
+            expected,
+            readiness: Readiness::new(rules),
+            receipt: None,
+            load: None,
+            probes: VecDeque::with_capacity(MAX_PROBES),
+            probe_counts: ProbeCounts::default(),
+            current,
+            past: VecDeque::with_capacity(MAX_PHASES),
+        }
+    }
+
+    /// The receipt is not the one it was, or is gone. A new one does not count until it was checked.
+    pub fn receipt_changed(&mut self, exists: bool) {
+        self.set_receipt(if exists { ReceiptWord::Checking } else { ReceiptWord::Absent }, None);
+    }
+
+    /// The receipt was checked.
+    pub fn receipt_checked(&mut self, outcome: Result<Accepted, Refusal>) {
+        match outcome {
+            Ok(accepted) => self.set_receipt(ReceiptWord::Accepted, Some(accepted)),
+            // Gone between the look and the read: the next look will say so too.
+            Err(Refusal::Read(ReadError::Missing { .. })) => self.set_receipt(ReceiptWord::Absent, None),
+            Err(refusal) => {
+                let reason = one_line::of_error(&refusal);
+                // An unchanged receipt is checked again and again, and said to be refused once.
+                if self.refusal() != Some(&reason) {
+                    warn!("receipt refused: {reason}");
+                }
+                self.set_receipt(ReceiptWord::Refused(reason), None);
+            }
+        }
+    }
+
+    fn set_receipt(&mut self, word: ReceiptWord, accepted: Option<Accepted>) {
+        self.receipt = accepted;
+        self.load = None;
+        self.readiness.receipt(word, Instant::now());
+        self.verdict();
+    }
+
+    /// The fetcher said something.
+    pub fn progress(&mut self, word: ProgressWord) {
+        self.readiness.progress(word);
+        self.verdict();
+    }
+
+    /// The server was asked at `began` and has answered now.
+    pub fn probe(&mut self, word: &Word, began: Instant) {
+        let took = began.elapsed();
+        let counts = self.readiness.probe(word, began);
+        let loaded = *word == Word::Loaded;
+        if counts && loaded && self.load.is_none() {
+            self.load = self.readiness.accepted_at().map(|accepted| accepted.elapsed());
+        }
+        self.probe_counts.observe(loaded, took);
+        if self.probes.len() == MAX_PROBES {
+            self.probes.pop_front();
+        }
+        self.probes.push_back(ProbeRecord {
+            at: wall_clock(),
+            seconds: took.as_secs_f64(),
+            loaded,
+            counts,
+            problem: match word {
+                Word::Loaded => None,
+                Word::NotLoaded { asked, got } => Some(format!("{asked}: {got}")),
+            },
+        });
+        self.verdict();
+    }
+
+    /// The Pod is being shut down.
+    pub fn drain(&mut self) {
+        self.readiness.drain();
+        self.verdict();
+    }
+
+    /// The judgement now. A change of phase is noted and logged here, whoever asks first.
+    pub fn verdict(&mut self) -> Verdict {
+        let now = Instant::now();
+        let verdict = self.readiness.judge(now);
+        if verdict.phase != self.current.phase {
+            if self.past.len() == MAX_PHASES {
+                self.past.pop_front();
+            }
+            self.past.push_back(self.current);
+            self.current = PhaseRecord { phase: verdict.phase, since: wall_clock(), began: now };
+            info!(phase = verdict.phase.name(), "{}", verdict.reason);
+        }
+        verdict
+    }
+
+    /// The model that this Pod is meant to serve.
+    pub fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// The receipt that counts.
+    pub fn receipt(&self) -> Option<&Accepted> {
+        self.receipt.as_ref()
+    }
+
+    /// Why the receipt does not count, if there is one.
+    pub fn refusal(&self) -> Option<&str> {
+        self.readiness.refusal()
+    }
+
+    /// What the fetcher last said.
+    pub fn fetcher_progress(&self) -> Option<&handoff::Progress> {
+        self.readiness.known_progress()
+    }
+
+    /// How long it took from the accepted receipt to the server's first good word.
+    pub fn load(&self) -> Option<Duration> {
+        self.load
+    }
+
+    /// The last probes, oldest first.
+    pub fn probes(&self) -> impl Iterator<Item = &ProbeRecord> {
+        self.probes.iter()
+    }
+
+    /// All probes, counted.
+    pub fn probe_counts(&self) -> &ProbeCounts {
+        &self.probe_counts
+    }
+
+    /// The present phase.
+    pub fn current(&self) -> PhaseRecord {
+        self.current
+    }
+
+    /// The phases so far, oldest first, each with how long it took; the present one comes last.
+    pub fn phases(&self) -> impl Iterator<Item = (PhaseRecord, Duration)> {
+        let begins = self.past.iter().chain([&self.current]);
+        let ends = begins.clone().skip(1).map(|record| record.began).chain([Instant::now()]);
+        begins.copied().zip(ends).map(|(record, end)| (record, end.saturating_duration_since(record.began)))
+    }
+}
+
+/// The time for people, in whole milliseconds.
+fn wall_clock() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now)
+}
