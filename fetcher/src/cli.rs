@@ -4,8 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 use handoff::{Integrity, ModelDigest, duration};
+
+use crate::report::OutputFormat;
+use crate::report::log::LogFormat;
 
 /// Fetches a machine-learning model by name and version into a volume, verified.
 ///
@@ -123,15 +126,6 @@ pub struct LogArgs {
     pub log_level: tracing::Level,
 }
 
-/// Form of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// Lines for people, with bars on a terminal.
-    Text,
-    /// One JSON object per line.
-    Json,
-}
-
 /// Arguments of `pull`.
 #[derive(Debug, Args)]
 pub struct PullArgs {
@@ -164,15 +158,6 @@ pub struct ResolveArgs {
     /// How hard to try.
     #[command(flatten)]
     pub fetch: FetchArgs,
-}
-
-/// Form of a printed plan.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OutputFormat {
-    /// Lines for people.
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// Arguments of `verify`.

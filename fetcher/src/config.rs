@@ -7,12 +7,11 @@ use std::time::Duration;
 use clap::Parser as _;
 use handoff::{Integrity, Layout, ModelDigest, ModelId};
 
-use crate::cli::{
-    Cli, Command, DigestPinArgs, FetchArgs, OutputFormat, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs,
-};
+use crate::cli::{Cli, Command, DigestPinArgs, FetchArgs, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs};
 use crate::credentials::{Environment, MlflowCredentials, S3Settings};
 use crate::http::ClientError;
 use crate::name::{ModelName, NameError, VersionName, VersionRef};
+use crate::report::OutputFormat;
 use crate::resolve::ModelRef;
 use crate::uri::{RegistryUri, StoreUri, UriError};
 

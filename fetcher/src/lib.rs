@@ -50,7 +50,7 @@ const WIND_DOWN: Duration = Duration::from_secs(5);
 
 /// Does what the command line says, reports how it went, and gives the exit code.
 pub fn run(cli: cli::Cli) -> ExitCode {
-    report::log::init(&cli.log);
+    report::log::init(cli.log.log_format, cli.log.log_level);
     let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let default_log = TerminationLog::IfPresent(TERMINATION_LOG.into());
     let job = match config::job(cli, &environment) {

@@ -7,12 +7,22 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
+use clap::ValueEnum;
 use handoff::{Failure, ModelId, Phase, Progress, progress};
 use jiff::Timestamp;
 
 pub mod log;
 pub mod termination;
 pub mod ticker;
+
+/// Form of a printed plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
 
 /// Counts what a run does. Shared by every task of it.
 #[derive(Debug)]

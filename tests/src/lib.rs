@@ -1,1 +1,30 @@
-//! stub
+//! Starts the real servers that the tests in `it/` run against, and installs what those servers need.
+//!
+//! * [`places`]: where the workspace, the test data and the installed tools are.
+//! * [`tools`]: installs Python environments, Go programs, Debian packages and a Docker engine, once.
+//! * [`binaries`]: builds the programs under test.
+//! * [`process`]: a child process with a log, a readiness deadline and a certain end.
+//! * [`mlflow_server`], [`s3_server`], [`model_server`], [`web_server`]: one real server each, on loopback.
+//! * [`fault_server`]: a server that misbehaves to order, for what no real one can be made to show.
+//! * [`http`], [`poll`], [`skip`]: how a test asks, waits and says what it leaves out.
+//!
+//! Nothing here links the programs under test: tests know them as a user does, through their command line,
+//! their files and their sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what cannot be started or read fails the test at that very line"
+)]
+
+pub mod binaries;
+pub mod fault_server;
+pub mod http;
+pub mod mlflow_server;
+pub mod model_server;
+pub mod places;
+pub mod poll;
+pub mod process;
+pub mod s3_server;
+pub mod skip;
+pub mod tools;
+pub mod web_server;

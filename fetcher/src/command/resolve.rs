@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::cli::OutputFormat;
 use crate::config::Resolve;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::redact::ByteSize;
+use crate::report::OutputFormat;
 use crate::retry::Budget;
 
 pub(crate) async fn run(job: &Resolve) -> Result<String, Error> {

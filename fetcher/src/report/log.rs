@@ -4,13 +4,22 @@ use std::io::{self, IsTerminal as _};
 use std::sync::OnceLock;
 
 use indicatif::MultiProgress;
+use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use clap::ValueEnum;
 use handoff::ExitCode;
 
-use crate::cli::{LogArgs, LogFormat};
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people, with bars on a terminal.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
 
 static FORMAT: OnceLock<LogFormat> = OnceLock::new();
 static BARS: OnceLock<MultiProgress> = OnceLock::new();
@@ -22,14 +31,14 @@ pub(super) fn bars() -> Option<&'static MultiProgress> {
 
 /// Sets up the log. Other crates speak only when something is wrong: at their lower levels some print URLs and
 /// headers, which may hold secrets.
-pub fn init(args: &LogArgs) {
-    let ours = LevelFilter::from_level(args.log_level);
+pub fn init(format: LogFormat, level: Level) {
+    let ours = LevelFilter::from_level(level);
     let filter = Targets::new().with_target("fetcher", ours).with_default(LevelFilter::ERROR);
     let terminal = io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(filter);
-    let _ = FORMAT.set(args.log_format);
+    let _ = FORMAT.set(format);
     // Both fail only when a subscriber is set already, as in a test that runs in the process.
-    let _ = match args.log_format {
+    let _ = match format {
         LogFormat::Json => {
             let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
             registry.with(layer.with_writer(io::stderr)).try_init()
