@@ -71,9 +71,8 @@ struct Display {
 
 impl Display {
     fn new(tracker: Arc<Tracker>, path: PathBuf) -> Self {
-        let bar = log::bars().map(|bars| bars.add(ProgressBar::new(0).with_style(style())));
         let samples = VecDeque::with_capacity(WINDOW + 1);
-        Self { tracker, path, samples, bar, last_line: Instant::now(), last_phase: Phase::Waiting }
+        Self { tracker, path, samples, bar: None, last_line: Instant::now(), last_phase: Phase::Waiting }
     }
 
     fn tick(&mut self) {
@@ -84,14 +83,17 @@ impl Display {
         }
         let progress = self.tracker.snapshot(rate(&self.samples));
         write(&self.path, &progress);
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(progress.total_bytes.unwrap_or(progress.bytes));
-                bar.set_position(progress.bytes);
-                bar.set_message(format!(
-                    "{} {} {}/{} files",
-                    progress.model, progress.phase, progress.files, progress.total_files
-                ));
+        match log::bars() {
+            Some(bars) => {
+                // A bar says nothing before there is something to measure.
+                if self.bar.is_none() && progress.phase == Phase::Fetching {
+                    self.bar = Some(bars.add(ProgressBar::new(0).with_style(style())));
+                }
+                if let Some(bar) = &self.bar {
+                    bar.set_message(beside_the_bar(&progress));
+                    bar.set_length(progress.total_bytes.unwrap_or(progress.bytes));
+                    bar.set_position(progress.bytes);
+                }
             }
             None => {
                 if progress.phase != self.last_phase || self.last_line.elapsed() >= LINE {
@@ -112,10 +114,15 @@ impl Drop for Display {
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template(
-        "{msg} {wide_bar} {percent}% {bytes}/{total_bytes} {binary_bytes_per_sec} eta {eta}",
-    )
-    .unwrap_or_else(|_| ProgressStyle::default_bar())
+    // What is long comes last and is cut, so that the line never wraps.
+    ProgressStyle::with_template("{bar:20} {percent:>3}% {binary_bytes}/{binary_total_bytes} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn beside_the_bar(progress: &Progress) -> String {
+    let left = progress.eta_seconds.map_or_else(String::new, |seconds| format!(", {seconds} s left"));
+    let rate = ByteSize(progress.bytes_per_second);
+    format!("{rate}/s{left}, {}/{} files of {}", progress.files, progress.total_files, progress.model)
 }
 
 fn line(progress: &Progress, retries: u32) {
