@@ -11,7 +11,8 @@ use std::collections::hash_map::Entry;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use crate::config::{Connection, Wanted};
+use crate::config::Wanted;
+use crate::connection::Connection;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::plan::{Input, Plan, SHA256SUMS, parse_sha256sums};

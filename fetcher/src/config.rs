@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Parser as _;
 use handoff::{Integrity, Layout, ModelDigest, ModelId};
 
 use crate::cli::{Cli, Command, DigestPinArgs, FetchArgs, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs};
+use crate::connection::Network;
 use crate::credentials::{Environment, MlflowCredentials, S3Settings};
-use crate::http::ClientError;
 use crate::name::{ModelName, NameError, VersionName, VersionRef};
+use crate::reference::ModelRef;
 use crate::report::OutputFormat;
-use crate::resolve::ModelRef;
 use crate::uri::{RegistryUri, StoreUri, UriError};
 
 /// What stands for the version of a model that was named by its address alone.
@@ -104,45 +103,6 @@ pub struct Publish {
     pub aliases: Vec<VersionName>,
     /// How to reach the catalog.
     pub network: Network,
-}
-
-/// How to reach registries and stores.
-#[derive(Clone, Debug)]
-pub struct Network {
-    /// Attempts at one request.
-    pub attempts: u32,
-    /// Time for the whole run.
-    pub deadline: Duration,
-    /// Longest silence on a connection.
-    pub stall: Duration,
-    /// Certificates to trust beside the bundled ones: `SSL_CERT_FILE`.
-    pub extra_roots: Option<PathBuf>,
-    /// Credentials for MLflow.
-    pub mlflow: MlflowCredentials,
-    /// Settings and credentials for S3.
-    pub s3: S3Settings,
-}
-
-/// The open form of [`Network`]: what every registry and store is reached through.
-#[derive(Clone, Debug)]
-pub struct Connection {
-    /// The HTTP client.
-    pub client: reqwest::Client,
-    /// Credentials for MLflow.
-    pub mlflow: MlflowCredentials,
-    /// Settings and credentials for S3.
-    pub s3: S3Settings,
-}
-
-impl Network {
-    /// Builds the HTTP client.
-    ///
-    /// # Errors
-    /// See [`ClientError`].
-    pub fn connect(&self) -> Result<Connection, ClientError> {
-        let client = crate::http::client(self.extra_roots.clone(), self.stall)?;
-        Ok(Connection { client, mlflow: self.mlflow.clone(), s3: self.s3.clone() })
-    }
 }
 
 /// Where the one-line outcome goes.

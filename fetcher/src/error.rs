@@ -2,6 +2,7 @@
 
 use handoff::{ExitCode, ReadError};
 
+use crate::chain;
 use crate::config::ConfigError;
 use crate::http::ClientError;
 use crate::plan::PlanError;
@@ -186,15 +187,8 @@ impl Error {
 
     /// The error with its causes, each once, in one line.
     pub fn chain(&self) -> String {
-        causes(self).fold(self.to_string(), |line, cause| format!("{line}: {cause}"))
+        chain::line(self)
     }
-}
-
-/// The errors below an error, outermost first.
-pub(crate) fn causes<'a>(
-    error: &'a (dyn std::error::Error + 'static),
-) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> + Clone {
-    std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
 fn of_class(class: Class) -> ExitCode {

@@ -16,9 +16,11 @@
 //! [`volume`] is the directory that is filled, [`retry`] the one retry budget, [`error`] the exit code of it all.
 
 pub mod catalog;
+pub mod chain;
 pub mod cli;
 mod command;
 pub mod config;
+pub mod connection;
 pub mod credentials;
 pub mod error;
 pub mod http;
@@ -27,6 +29,7 @@ pub mod name;
 pub mod plan;
 pub mod publish;
 pub mod redact;
+pub mod reference;
 pub mod report;
 pub mod resolve;
 pub mod retry;

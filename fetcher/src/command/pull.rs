@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use handoff::{Phase, Receipt, receipt};
 
+use crate::chain;
 use crate::config::Pull;
-use crate::error::{Error, causes};
+use crate::error::Error;
 use crate::plan::Plan;
 use crate::redact::ByteSize;
 use crate::report::ticker::Ticker;
@@ -64,8 +65,7 @@ async fn in_place(volume: &Arc<Volume>) -> Option<Receipt> {
     match tokio::task::spawn_blocking(move || volume.finished()).await {
         Ok(Finished::Yes(receipt)) => Some(*receipt),
         Ok(Finished::Broken(why)) => {
-            let line = causes(&why).fold(why.to_string(), |line, cause| format!("{line}: {cause}"));
-            tracing::warn!("fetching anew: {line}");
+            tracing::warn!("fetching anew: {}", chain::line(&why));
             None
         }
         Ok(Finished::No) | Err(_) => None,

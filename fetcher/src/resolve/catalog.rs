@@ -2,7 +2,7 @@
 
 use super::{Location, Manifest, ManifestFile, ResolveError, found};
 use crate::catalog::{DescribedFile, Descriptor, alias_path, version_path};
-use crate::config::Connection;
+use crate::connection::Connection;
 use crate::limits::Limits;
 use crate::name::{ModelName, VersionName, VersionRef};
 use crate::retry::{Budget, Failed};

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::{Location, ResolveError, found};
-use crate::config::Connection;
+use crate::connection::Connection;
 use crate::http::{join, read_bounded, send};
 use crate::limits::Limits;
 use crate::name::{ModelName, VersionName, VersionRef};

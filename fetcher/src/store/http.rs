@@ -21,7 +21,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use super::{Body, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
-use crate::config::Connection;
+use crate::connection::Connection;
 use crate::http::{join, send};
 use crate::redact::Redacted;
 use crate::uri::StoreUri;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{Body, Identity, Listing, RemoteFile, Store, StoreError};
-use crate::config::Connection;
+use crate::connection::Connection;
 use crate::credentials::MlflowCredentials;
 use crate::http::{join, read_bounded, send};
 use crate::limits::Limits;

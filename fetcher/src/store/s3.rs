@@ -23,8 +23,8 @@ use object_store::{
 use tokio::io::AsyncReadExt as _;
 
 use super::{Body, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
-use crate::config::Connection;
-use crate::error::causes;
+use crate::chain::causes;
+use crate::connection::Connection;
 use crate::limits::Limits;
 
 /// Size of one part of a multipart upload: S3 allows 10,000 parts, so this carries files up to 640 GB.

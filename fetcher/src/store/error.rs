@@ -1,0 +1,154 @@
+//! Why a registry or a store did not do as asked, classed once as retryable, not found, denied or fatal.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a failure is to be met; decided here and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Trying again may help.
+    Retryable,
+    /// What was asked for is not there.
+    NotFound,
+    /// The credentials do not allow it.
+    Denied,
+    /// The source is not what it was, or not what it must be.
+    Integrity,
+    /// The local side failed.
+    Local,
+    /// Trying again will not help.
+    Fatal,
+}
+
+/// Why a registry or a store did not do as asked. `what` is a redacted address or a path.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It is not there.
+    #[error("{what} does not exist")]
+    NotFound {
+        /// What was asked for.
+        what: String,
+    },
+    /// Authentication or permission was refused.
+    #[error("access to {what} was refused ({status})")]
+    Denied {
+        /// What was asked for.
+        what: String,
+        /// What the server said.
+        status: String,
+    },
+    /// It cannot be reached, or cannot answer now.
+    #[error("{what} is unavailable: {reason}")]
+    Unavailable {
+        /// What was asked for.
+        what: String,
+        /// What happened.
+        reason: String,
+        /// How long the server asked us to wait.
+        retry_after: Option<Duration>,
+        /// The transport's own error.
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The file is not the one that was listed.
+    #[error("{what} changed since it was listed")]
+    Changed {
+        /// The file.
+        what: String,
+    },
+    /// Something is there that must not be.
+    #[error("{what} exists already")]
+    Exists {
+        /// The file.
+        what: String,
+    },
+    /// The server refused the request, and will again.
+    #[error("{what} was refused: {reason}")]
+    Refused {
+        /// What was asked for.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+    /// The answer is not what the protocol says.
+    #[error("{what} gave an answer that makes no sense: {reason}")]
+    Malformed {
+        /// What was asked for.
+        what: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The answer is larger than it may be.
+    #[error("{what} is larger than {limit} bytes")]
+    TooLarge {
+        /// What was asked for.
+        what: String,
+        /// The bound.
+        limit: usize,
+    },
+    /// A local file could not be read or written.
+    #[error("cannot access {}", path.display())]
+    Local {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// A failure of the connection. The error must not print a URL; see [`reqwest::Error::without_url`].
+    pub(crate) fn transport(what: String, source: reqwest::Error) -> Self {
+        let reason = if source.is_timeout() {
+            "the connection stalled or timed out"
+        } else if source.is_connect() {
+            "cannot connect"
+        } else if source.is_redirect() {
+            return Self::Refused { what, reason: "too many redirects".into() };
+        } else {
+            "the connection failed"
+        };
+        Self::Unavailable { what, reason: reason.into(), retry_after: None, source: Some(Box::new(source)) }
+    }
+
+    /// The same failure under another name for what was asked, for a layer that knows it better.
+    pub(crate) fn renamed(&self, what: String) -> Self {
+        match self {
+            Self::NotFound { .. } => Self::NotFound { what },
+            Self::Denied { status, .. } => Self::Denied { what, status: status.clone() },
+            Self::Unavailable { reason, retry_after, .. } => {
+                let (reason, retry_after) = (reason.clone(), *retry_after);
+                Self::Unavailable { what, reason, retry_after, source: None }
+            }
+            Self::Changed { .. } => Self::Changed { what },
+            Self::Exists { .. } => Self::Exists { what },
+            Self::TooLarge { limit, .. } => Self::TooLarge { what, limit: *limit },
+            Self::Refused { reason, .. } | Self::Malformed { reason, .. } => {
+                Self::Refused { what, reason: reason.clone() }
+            }
+            Self::Local { source, .. } => Self::Refused { what, reason: source.to_string() },
+        }
+    }
+
+    /// How to meet this failure.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::NotFound { .. } => Class::NotFound,
+            Self::Denied { .. } => Class::Denied,
+            Self::Unavailable { .. } => Class::Retryable,
+            Self::Changed { .. } => Class::Integrity,
+            Self::Local { .. } => Class::Local,
+            Self::Exists { .. } | Self::Refused { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => {
+                Class::Fatal
+            }
+        }
+    }
+
+    /// How long the server asked us to wait, if it did.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
