@@ -1,0 +1,12 @@
+# Built by images/build, whose output folder with the static binaries is the context.
+FROM scratch
+ARG VERSION
+ARG REVISION
+LABEL org.opencontainers.image.title="plimsoll health-sidecar" \
+      org.opencontainers.image.description="Serves /health: green only when the model is verified and loaded" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION"
+COPY health-sidecar /health-sidecar
+USER 65532:65532
+ENTRYPOINT ["/health-sidecar"]

@@ -1,0 +1,19 @@
+//! The tests of the whole: the programs as a user runs them, against real servers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "what cannot be read fails the test at that very line"
+)]
+
+mod argocd;
+mod catalog;
+mod cli;
+mod containers;
+mod documentation;
+mod faults;
+mod fetcher;
+mod manifests;
+mod mlflow;
+mod s3;
+mod story;
+mod web;

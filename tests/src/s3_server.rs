@@ -1,0 +1,83 @@
+//! A real S3-compatible server over a temporary folder.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::process::{Server, free_port};
+use crate::{http, tools};
+
+const ACCESS_KEY: &str = "plimsoll-tests";
+const SECRET_KEY: &str = "not-a-secret-of-anyone";
+const REGION: &str = "us-east-1";
+
+/// A running server.
+#[derive(Debug)]
+pub struct S3Server {
+    _server: Server,
+    port: u16,
+    folder: TempDir,
+}
+
+impl S3Server {
+    /// Starts a server without any bucket.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the buckets");
+        let port = free_port();
+        let mut command = Command::new(tools::versitygw());
+        command
+            .env("ROOT_ACCESS_KEY", ACCESS_KEY)
+            .env("ROOT_SECRET_KEY", SECRET_KEY)
+            .args([
+                "--port",
+                &format!("127.0.0.1:{port}"),
+                "--region",
+                REGION,
+                "--health",
+                "/health",
+                "posix",
+            ])
+            .arg(folder.path());
+        let server = Server::start("versitygw", &command, Duration::from_secs(30), || {
+            http::get(port, "/health").is_ok_and(|answer| answer.status == 200)
+        });
+        Self { _server: server, port, folder }
+    }
+
+    /// Makes a bucket: a folder below the server's own.
+    ///
+    /// # Panics
+    /// When it exists.
+    pub fn create_bucket(&self, name: &str) {
+        fs::create_dir(self.folder.path().join(name)).expect("the bucket is new");
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its address, for a client's endpoint setting.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The environment that lets a client in, by the names that every client of S3 knows.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("AWS_ENDPOINT_URL", self.url().as_str()),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
+            ("AWS_REGION", REGION),
+            ("AWS_DEFAULT_REGION", REGION),
+            ("AWS_ALLOW_HTTP", "true"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+}
