@@ -29,5 +29,5 @@ fn a_panic_in_a_task_ends_the_process_with_a_line() {
     assert_eq!(output.status.code(), Some(70), "{output:?}");
     let line = std::fs::read_to_string(log).unwrap();
     assert!(line.starts_with("fetcher: internal error at fetcher/tests/panic.rs:"), "{line}");
-    assert!(line.ends_with(": a bug in two lines\n"), "{line}");
+    assert!(line.ends_with(": a bug in two lines"), "{line}");
 }

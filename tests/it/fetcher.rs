@@ -15,7 +15,7 @@ pub struct Outcome {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
-    /// The termination log: one line, without its newline.
+    /// The termination log: one line, as it is.
     pub last_words: String,
 }
 
@@ -77,12 +77,12 @@ impl Fetcher {
     pub fn outcome(&self, output: &std::process::Output) -> Outcome {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let last_words = fs::read_to_string(self.termination_log()).unwrap_or_default();
-        assert!(last_words.len() <= 512, "{last_words}");
+        assert!(last_words.len() <= 512 && !last_words.contains('\n'), "{last_words}");
         Outcome {
             code: output.status.code().unwrap_or(-1),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),
-            last_words: last_words.trim_end_matches('\n').to_owned(),
+            last_words,
         }
     }
 

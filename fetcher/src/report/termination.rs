@@ -1,6 +1,7 @@
 //! The last words of a container: one line of at most 512 bytes in the file that the kubelet reads.
 //!
-//! Argo CD checks and people read it as it is. It is written on success, on failure and from the panic hook.
+//! Argo CD checks and people read it as it is, so it has no newline at its end. It is written on success, on
+//! failure and from the panic hook.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -20,7 +21,7 @@ pub fn write(log: &TerminationLog, line: &str) {
     };
     let mut options = OpenOptions::new();
     let opened = options.write(true).truncate(true).create(create).open(path);
-    match opened.and_then(|mut file| writeln!(file, "{}", fit(line))) {
+    match opened.and_then(|mut file| write!(file, "{}", fit(line))) {
         Err(error) if create || error.kind() != std::io::ErrorKind::NotFound => {
             tracing::warn!("cannot write the termination log {}: {error}", path.display());
         }
@@ -28,7 +29,7 @@ pub fn write(log: &TerminationLog, line: &str) {
     }
 }
 
-/// One line within the bound, its newline included; what is cut ends in `…`.
+/// One line within the bound; what is cut ends in `…`.
 pub fn fit(text: &str) -> String {
     let mut line: String =
         text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect();
@@ -76,6 +77,6 @@ mod tests {
         assert!(!path.exists());
         write(&TerminationLog::Always(path.clone()), "a longer line");
         write(&TerminationLog::IfPresent(path.clone()), "b");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "b\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "b");
     }
 }
