@@ -175,6 +175,7 @@ impl Error {
             Self::List { source, .. } | Self::Catalog { source, .. } if source.class() == Class::Denied => {
                 Some("check the store's credentials and what they may do there")
             }
+            Self::List { source, .. } | Self::Catalog { source, .. } => source.hint(),
             Self::Deadline { .. } => {
                 Some("a next start goes on from what is there; FETCHER_DEADLINE sets the time")
             }

@@ -152,6 +152,7 @@ impl ResolveError {
             Self::Registry { source, .. } if source.class() == Class::NotFound => {
                 Some("check the registry's address, including its path")
             }
+            Self::Registry { source, .. } => source.hint(),
             _ => None,
         }
     }

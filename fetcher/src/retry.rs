@@ -50,6 +50,13 @@ impl Failed {
             Self::Final(error) | Self::Spent { source: error, .. } => error.class(),
         }
     }
+
+    /// What the user can do about it, where that does not depend on what was asked for.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Final(error) | Self::Spent { source: error, .. } => error.hint(),
+        }
+    }
 }
 
 impl Budget {

@@ -86,6 +86,7 @@ impl TransferError {
             Self::Verify(VerifyError::Checksum { .. } | VerifyError::Model { .. }) => Some(
                 "the source does not hold what was published; publish the version again under a new name",
             ),
+            Self::Source { source, .. } => source.hint(),
             _ if self.is_no_space() => Some("raise the volume's size limit, or free space on the node"),
             _ => None,
         }

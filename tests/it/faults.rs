@@ -177,6 +177,46 @@ fn tokens_are_sent_to_the_registry_and_shown_to_nobody() {
     assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);
 }
 
+#[test]
+fn s3_requests_are_signed_with_a_session_or_not_at_all() {
+    let server = FaultServer::start(|_, _| Answer::status("404 Not Found"));
+    let s3 = || hasty().with("AWS_ENDPOINT_URL", &server.url()).with("AWS_REGION", "us-east-1");
+    let signed = s3().with("AWS_ACCESS_KEY_ID", "id").with("AWS_SECRET_ACCESS_KEY", "canary-secret");
+    let session = signed.with("AWS_SESSION_TOKEN", "canary-session").with("FETCHER_LOG_LEVEL", "trace");
+    let missing = session.run(&["pull", "--uri", "s3://bucket/a"]).expect(66);
+    let request = &server.requests()[0];
+    assert!(request.target.starts_with("/bucket"), "path style: {}", request.target);
+    assert!(request.header("authorization").is_some_and(|header| header.starts_with("AWS4-HMAC-SHA256")));
+    assert_eq!(request.header("x-amz-security-token"), Some("canary-session"));
+    assert!(!missing.stderr.contains("canary"), "{}", missing.stderr);
+    s3().with("AWS_SKIP_SIGNATURE", "true").run(&["pull", "--uri", "s3://bucket/a"]).expect(66);
+    assert_eq!(server.requests().last().unwrap().header("authorization"), None);
+}
+
+#[test]
+fn a_terminal_shows_a_bar_and_a_log_a_line_every_ten_seconds() {
+    let (fetcher, server) = (Fetcher::new().with("FETCHER_DEADLINE", "12s"), half_way());
+    let uri = format!("{}/model.bin", server.url());
+    let logged = fetcher.run(&["pull", "--uri", &uri]).expect(69);
+    let lines: Vec<_> = logged.stderr.lines().filter(|line| line.contains("fetching: ")).collect();
+    assert_eq!(lines.len(), 2, "when it begins and ten seconds later: {}", logged.stderr);
+    assert!(lines[1].contains("1.4 MiB of 2.8 MiB at ") && lines[1].contains("percent=50"), "{}", lines[1]);
+
+    let (fetcher, server) = (Fetcher::new().with("FETCHER_DEADLINE", "3s").with("TERM", "xterm"), half_way());
+    let inner = fetcher.command(&["pull", "--uri", &format!("{}/model.bin", server.url())]);
+    let mut terminal = Command::new("script");
+    let line: Vec<_> = inner.get_args().map(|word| word.to_str().unwrap().to_owned()).collect();
+    let line = format!("{} {}", inner.get_program().display(), line.join(" "));
+    terminal.args(["-qefc", &line, "/dev/null"]).env_clear();
+    for (name, value) in inner.get_envs() {
+        terminal.env(name, value.unwrap());
+    }
+    let shown = process::output(&mut terminal);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("50% 1.43 MiB/2.86 MiB"), "{shown}");
+    assert!(shown.contains("0/1 files of model.bin") && !shown.contains("fetching: "), "{shown}");
+}
+
 /// A server whose body stops in the middle of the file until the client goes away.
 fn half_way() -> FaultServer {
     FaultServer::start(|number, request| {

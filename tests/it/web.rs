@@ -63,3 +63,26 @@ fn one_file_is_pulled_by_its_url() {
     let missing = fetcher.run(&["pull", "--uri", &format!("{}/none.bin", server.url())]).expect(66);
     assert!(missing.last_words.ends_with("/none.bin does not exist"), "{}", missing.last_words);
 }
+
+#[test]
+fn tls_is_checked_against_the_authorities_that_are_named() {
+    let (server, model) = (WebServer::nginx_with_tls(), sample_model());
+    let local = format!("catalog+file://{}/models", server.folder().display());
+    Fetcher::new().publish(model.path(), &local, "v1", &[]).expect(0);
+    let registry = format!("catalog+{}/models", server.tls_url());
+    let untrusting = Fetcher::new();
+    let refused = untrusting.pull(&registry, "a", "v1").expect(64);
+    assert!(refused.last_words.contains("is not trusted: "), "{}", refused.last_words);
+    assert!(
+        refused.stderr.contains("hint: name the file of its certificate authority"),
+        "{}",
+        refused.stderr
+    );
+    assert!(tree(&untrusting.model()).is_empty());
+    let trusting = Fetcher::new().with("SSL_CERT_FILE", server.authority().to_str().unwrap());
+    trusting.pull(&registry, "a", "v1").expect(0);
+    assert_eq!(tree(&trusting.model()), tree(model.path()));
+    let misconfigured = Fetcher::new().with("SSL_CERT_FILE", "/does/not/exist");
+    let refused = misconfigured.pull(&registry, "a", "v1").expect(64);
+    assert!(refused.last_words.contains("SSL_CERT_FILE: cannot read certificates"), "{}", refused.last_words);
+}

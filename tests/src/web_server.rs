@@ -15,6 +15,7 @@ use crate::{http, tools};
 pub struct WebServer {
     _server: Server,
     port: u16,
+    tls_port: Option<u16>,
     folder: TempDir,
 }
 
@@ -24,25 +25,25 @@ impl WebServer {
     /// # Panics
     /// When it does not start.
     pub fn nginx() -> Self {
-        let program = tools::debian_package("nginx-light", "/usr/sbin/nginx");
-        Self::start("nginx", |folder, port| {
-            let configuration = format!(
-                "daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n\
-                 events {{}}\n\
-                 http {{ access_log off; client_max_body_size 0;\n\
-                   client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
-                   fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi;\n\
-                   scgi_temp_path {folder}/scgi;\n\
-                   server {{ listen 127.0.0.1:{port}; root {folder}/www;\n\
-                     location / {{ dav_methods PUT DELETE; create_full_put_path on; }} }} }}\n"
+        Self::start("nginx", |folder, port| nginx(folder, &format!("listen 127.0.0.1:{port};")))
+    }
+
+    /// nginx with TLS beside plain HTTP; the certificate is signed by [`authority`](Self::authority).
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn nginx_with_tls() -> Self {
+        let tls_port = free_port();
+        let mut server = Self::start("nginx", |folder, port| {
+            make_certificate(Path::new(folder));
+            let listen = format!(
+                "listen 127.0.0.1:{port}; listen 127.0.0.1:{tls_port} ssl;\n\
+                 ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;"
             );
-            let path = format!("{folder}/nginx.conf");
-            fs::write(&path, configuration).expect("the configuration can be written");
-            let mut command = Command::new(&program);
-            // As root it would hand the work to a user who may not read the folder.
-            command.args(["-c", &path, "-g", "user root;"]);
-            command
-        })
+            nginx(folder, &listen)
+        });
+        server.tls_port = Some(tls_port);
+        server
     }
 
     /// lighttpd with WebDAV, which keeps `If-None-Match` and `If-Match`.
@@ -77,7 +78,7 @@ impl WebServer {
         let server = Server::start(name, &command, Duration::from_secs(30), || {
             http::get(port, "/up").is_ok_and(|answer| answer.status == 200)
         });
-        Self { _server: server, port, folder }
+        Self { _server: server, port, tls_port: None, folder }
     }
 
     /// Its address.
@@ -85,8 +86,53 @@ impl WebServer {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Its address with TLS.
+    ///
+    /// # Panics
+    /// When it was started without.
+    pub fn tls_url(&self) -> String {
+        format!("https://localhost:{}", self.tls_port.expect("the server has TLS"))
+    }
+
+    /// The file with the certificate authority that vouches for it.
+    pub fn authority(&self) -> std::path::PathBuf {
+        self.folder.path().join("authority.pem")
+    }
+
     /// The folder that it serves.
     pub fn folder(&self) -> std::path::PathBuf {
         Path::new(self.folder.path()).join("www")
     }
+}
+
+fn nginx(folder: &str, listen: &str) -> Command {
+    let program = tools::debian_package("nginx-light", "/usr/sbin/nginx");
+    let configuration = format!(
+        "daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n\
+         events {{}}\n\
+         http {{ access_log off; client_max_body_size 0;\n\
+           client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
+           fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
+           server {{ {listen}\n\
+             root {folder}/www; location / {{ dav_methods PUT DELETE; create_full_put_path on; }} }} }}\n"
+    );
+    let path = format!("{folder}/nginx.conf");
+    fs::write(&path, configuration).expect("the configuration can be written");
+    let mut command = Command::new(&program);
+    // As root it would hand the work to a user who may not read the folder.
+    command.args(["-c", &path, "-g", "user root;"]);
+    command
+}
+
+/// A certificate for `localhost` and the authority that signed it: a server's certificate must not be its own
+/// authority's.
+fn make_certificate(folder: &Path) {
+    let script = "
+        key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+        openssl req -x509 $key -keyout authority.key -out authority.pem -subj /CN=authority -days 2
+        openssl req $key -keyout server.key -out server.csr -subj /CN=localhost
+        printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >extensions
+        openssl x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 \
+            -extfile extensions -out server.pem";
+    crate::process::run(Command::new("sh").args(["-ec", script]).current_dir(folder));
 }

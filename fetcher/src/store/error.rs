@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::chain::causes;
+
 /// How a failure is to be met; decided here and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -49,6 +51,14 @@ pub enum StoreError {
         retry_after: Option<Duration>,
         /// The transport's own error.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The server's certificate was not signed by anybody who is trusted here.
+    #[error("the certificate of {what} is not trusted: {reason}")]
+    Untrusted {
+        /// What was asked for.
+        what: String,
+        /// What is wrong with the certificate.
+        reason: String,
     },
     /// The file is not the one that was listed.
     #[error("{what} changed since it was listed")]
@@ -99,6 +109,9 @@ pub enum StoreError {
 impl StoreError {
     /// A failure of the connection. The error must not print a URL; see [`reqwest::Error::without_url`].
     pub(crate) fn transport(what: String, source: reqwest::Error) -> Self {
+        if let Some(reason) = bad_certificate(&source) {
+            return Self::Untrusted { what, reason };
+        }
         let reason = if source.is_timeout() {
             "the connection stalled or timed out"
         } else if source.is_connect() {
@@ -120,6 +133,7 @@ impl StoreError {
                 let (reason, retry_after) = (reason.clone(), *retry_after);
                 Self::Unavailable { what, reason, retry_after, source: None }
             }
+            Self::Untrusted { reason, .. } => Self::Untrusted { what, reason: reason.clone() },
             Self::Changed { .. } => Self::Changed { what },
             Self::Exists { .. } => Self::Exists { what },
             Self::TooLarge { limit, .. } => Self::TooLarge { what, limit: *limit },
@@ -138,9 +152,19 @@ impl StoreError {
             Self::Unavailable { .. } => Class::Retryable,
             Self::Changed { .. } => Class::Integrity,
             Self::Local { .. } => Class::Local,
-            Self::Exists { .. } | Self::Refused { .. } | Self::Malformed { .. } | Self::TooLarge { .. } => {
-                Class::Fatal
-            }
+            Self::Untrusted { .. }
+            | Self::Exists { .. }
+            | Self::Refused { .. }
+            | Self::Malformed { .. }
+            | Self::TooLarge { .. } => Class::Fatal,
+        }
+    }
+
+    /// What the user can do about it, where that does not depend on what was asked for.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Untrusted { .. } => Some("name the file of its certificate authority in SSL_CERT_FILE"),
+            _ => None,
         }
     }
 
@@ -151,4 +175,22 @@ impl StoreError {
             _ => None,
         }
     }
+}
+
+/// What TLS found wrong with a certificate, if that is what a failure comes from.
+fn bad_certificate(error: &reqwest::Error) -> Option<String> {
+    match causes(error).find_map(inside)? {
+        rustls::Error::InvalidCertificate(problem) => Some(problem.to_string()),
+        _ => None,
+    }
+}
+
+/// The TLS error in a cause. An I/O error gives its inner error's cause as its own and so hides the inner one,
+/// and they come wrapped in each other.
+fn inside<'a>(cause: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut cause = cause;
+    while let Some(inner) = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        cause = inner;
+    }
+    cause.downcast_ref()
 }
