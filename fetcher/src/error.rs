@@ -124,12 +124,12 @@ pub enum Error {
         limit: std::time::Duration,
     },
     /// A signal asked the run to end.
-    #[error("interrupted by {signal}; {kept}")]
+    #[error("interrupted by {signal} {progress}")]
     Interrupted {
         /// The signal's name.
         signal: &'static str,
-        /// What the next run finds.
-        kept: String,
+        /// How far the run had come.
+        progress: String,
     },
 }
 

@@ -104,7 +104,7 @@ async fn within(limit: Duration, work: impl Future<Output = Result<String, Error
     tokio::select! {
         outcome = work => outcome,
         () = tokio::time::sleep(limit) => Err(Error::Deadline { limit }),
-        signal = signal::received() => Err(Error::Interrupted { signal, kept: "nothing is left to go on from".into() }),
+        signal = signal::received() => Err(Error::Interrupted { signal, progress: "before it was done".into() }),
     }
 }
 

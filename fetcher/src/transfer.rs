@@ -167,12 +167,15 @@ impl Transfer {
         sink: &mut Sink,
     ) -> Result<(), TransferError> {
         let mut attempts = self.budget.begin();
+        // Further than ever, not just further than at the start of the request: a source that has to start over
+        // and always breaks at the same place gets nowhere.
+        let mut furthest = sink.length();
         while file.size != Some(sink.length()) {
-            let before = sink.length();
             match self.stream_once(file, store, sink).await? {
                 Ok(()) => return Ok(()),
                 Err(error) => {
-                    if sink.length() > before {
+                    if sink.length() > furthest {
+                        furthest = sink.length();
                         attempts.progressed();
                     }
                     self.tracker.retried();

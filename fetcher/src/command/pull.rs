@@ -25,7 +25,7 @@ pub(crate) async fn run(job: &Pull) -> Result<String, Error> {
     let outcome = tokio::select! {
         outcome = fetch(job, &volume, &tracker) => outcome,
         () = tokio::time::sleep(job.network.deadline) => Err(Error::Deadline { limit: job.network.deadline }),
-        signal = crate::signal::received() => Err(Error::Interrupted { signal, kept: kept(&tracker) }),
+        signal = crate::signal::received() => Err(Error::Interrupted { signal, progress: progress(&tracker) }),
     };
     match &outcome {
         Ok(_) => tracker.phase(Phase::Fetched),
@@ -50,11 +50,11 @@ fn took(seconds: f64) -> String {
     if seconds < 10.0 { format!("in {seconds:.1} s") } else { format!("in {seconds:.0} s") }
 }
 
-fn kept(tracker: &Tracker) -> String {
+fn progress(tracker: &Tracker) -> String {
     let seen = tracker.snapshot(crate::report::Rate::default());
     match seen.percent() {
-        Some(percent) => format!("{percent} % is kept for the next start"),
-        None => format!("{} are kept for the next start", ByteSize(seen.bytes)),
+        Some(percent) => format!("at {percent} %"),
+        None => format!("after {}", ByteSize(seen.bytes)),
     }
 }
 
