@@ -32,6 +32,8 @@ fn main() {
         fetcher.args(["--registry", &registry, "--model-name", NAME, "--model-version", VERSION]);
         fetcher
     };
+    step("build the fetcher and the sidecar");
+    show(&binaries::fetcher().display().to_string());
     let started = Instant::now();
 
     step("train a small classifier and publish it");
