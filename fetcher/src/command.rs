@@ -19,9 +19,10 @@ use crate::plan::{Input, Plan, SHA256SUMS, parse_sha256sums};
 use crate::resolve::{Location, Manifest};
 use crate::retry::Budget;
 use crate::store::{self, Listing, Store};
+use crate::uri::StoreUri;
 
-/// The stores that a plan reads from, by their address as text.
-type Stores = HashMap<String, Arc<dyn Store>>;
+/// The stores that a plan reads from.
+type Stores = HashMap<StoreUri, Arc<dyn Store>>;
 
 /// Asks the registry and the store, and makes the plan.
 async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Result<(Plan, Stores), Error> {
@@ -41,15 +42,15 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
     })?;
     let mut stores = Stores::new();
     for file in &plan.files {
-        let uri = &file.source.store;
-        if let Entry::Vacant(vacant) = stores.entry(uri.to_string()) {
-            vacant.insert(open(uri, connection)?);
+        if let Entry::Vacant(vacant) = stores.entry(file.source.store.clone()) {
+            let store = open(vacant.key(), connection)?;
+            vacant.insert(store);
         }
     }
     Ok((plan, stores))
 }
 
-fn open(uri: &crate::uri::StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, Error> {
+fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, Error> {
     store::open(uri, connection).map_err(|error| Error::List { uri: uri.to_string(), source: error.into() })
 }
 

@@ -116,7 +116,7 @@ pub(crate) fn classify(what: String, status: StatusCode, headers: &HeaderMap) ->
     }
 }
 
-/// `Retry-After` in its form of seconds; the form of a date is not used by the services we talk to.
+/// `Retry-After` in its form of seconds. A date is ignored: our own pause applies.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }

@@ -15,6 +15,7 @@
 //!
 //! [`volume`] is the directory that is filled, [`retry`] the one retry budget, [`error`] the exit code of it all.
 
+pub mod byte_size;
 pub mod catalog;
 pub mod chain;
 pub mod cli;

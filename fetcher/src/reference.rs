@@ -1,6 +1,6 @@
 //! Which model is asked for: by its name in a registry, or by the address of its bytes.
 
-use handoff::ModelId;
+use handoff::{ModelId, Resolved};
 
 use crate::name::{ModelName, VersionRef};
 use crate::uri::{RegistryUri, StoreUri};
@@ -45,12 +45,14 @@ impl ModelRef {
         }
     }
 
-    /// The address for the receipt, when the model was named by it.
-    pub fn uri(&self) -> Option<String> {
-        match self {
-            Self::Registered { .. } => None,
-            Self::Uri { uri, .. } => Some(uri.to_string()),
-        }
+    /// Whether `resolved` is what this reference led to. An address that hides something cannot be told from
+    /// others that show the same.
+    pub fn led_to(&self, resolved: &Resolved) -> bool {
+        let same_address = match self {
+            Self::Registered { .. } => true,
+            Self::Uri { uri, .. } => !uri.hides_something() && uri.to_string() == resolved.uri,
+        };
+        same_address && self.registry() == resolved.registry
     }
 
     /// Whether the same reference may mean another model tomorrow.

@@ -149,10 +149,10 @@ impl ResolveError {
             Self::Registry { source, .. } if source.class() == Class::Denied => {
                 Some("check the registry's credentials and that they may read this model")
             }
-            Self::Registry { source, .. } if source.class() == Class::NotFound => {
+            Self::Registry { source, .. } if source.hint().is_some() => source.hint(),
+            Self::Registry { source, .. } if source.class() == Class::Fatal => {
                 Some("check the registry's address, including its path")
             }
-            Self::Registry { source, .. } => source.hint(),
             _ => None,
         }
     }

@@ -116,7 +116,8 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
     Ok(match uri {
         StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
         StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
-        StoreUri::Http(url) => Arc::new(http::HttpStore::new(url, connection)),
+        StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
+        StoreUri::HttpFile(url) => Arc::new(http::HttpStore::file(url, connection)),
         StoreUri::MlflowArtifacts { server, path } => {
             Arc::new(mlflow_artifacts::MlflowArtifacts::new(server, path, connection))
         }
@@ -131,8 +132,8 @@ pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn 
     Ok(match uri {
         StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
         StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
-        StoreUri::Http(url) => Arc::new(http::HttpStore::new(url, connection)),
-        StoreUri::MlflowArtifacts { .. } => {
+        StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
+        StoreUri::HttpFile(_) | StoreUri::MlflowArtifacts { .. } => {
             return Err(StoreError::Refused {
                 what: uri.to_string(),
                 reason: "it cannot hold a catalog".into(),

@@ -19,6 +19,7 @@ use crate::plan::{Plan, PlannedFile};
 use crate::report::Tracker;
 use crate::retry::{Budget, Failed};
 use crate::store::{Class, Store, StoreError};
+use crate::uri::StoreUri;
 use crate::verify::{VerifiedFile, VerifyError};
 use crate::volume;
 
@@ -95,8 +96,8 @@ impl TransferError {
 
 /// What a transfer works with.
 pub struct Transfer {
-    /// The stores of the plan, by their address as text.
-    pub stores: HashMap<String, Arc<dyn Store>>,
+    /// The stores of the plan.
+    pub stores: HashMap<StoreUri, Arc<dyn Store>>,
     /// Files fetched at the same time.
     pub connections: usize,
     /// How often and how long to try.
@@ -133,7 +134,7 @@ impl Transfer {
     }
 
     async fn fetch(&self, file: &PlannedFile, staged: PathBuf) -> Result<VerifiedFile, TransferError> {
-        let store = self.stores.get(&file.source.store.to_string()).ok_or_else(|| TransferError::Task {
+        let store = self.stores.get(&file.source.store).ok_or_else(|| TransferError::Task {
             reason: format!("no store is open for {}", file.source.store),
         })?;
         let write = |source| TransferError::Write { path: staged.clone(), source };

@@ -14,7 +14,7 @@ use url::Url;
 use crate::redact::Redacted;
 
 /// A place that holds files: a folder, a bucket prefix, a web server's path, or a single file in one of these.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StoreUri {
     /// `file:///path`: a local folder or file.
     File(PathBuf),
@@ -25,8 +25,10 @@ pub enum StoreUri {
         /// The prefix without slashes at its ends; empty for the whole bucket.
         prefix: String,
     },
-    /// `http://` or `https://`.
+    /// `http://` or `https://`. A query, such as a shared access signature, goes with every path below it.
     Http(Url),
+    /// One file of a web server, by a URL that is taken to the letter: a presigned one allows no other spelling.
+    HttpFile(Url),
     /// Files behind an MLflow server's artifact proxy.
     MlflowArtifacts {
         /// The tracking server.
@@ -103,7 +105,7 @@ impl FromStr for StoreUri {
 }
 
 impl StoreUri {
-    /// Splits the address of one file into the folder it is in and its name there.
+    /// Splits the address of one file into the store to read it through and its name there.
     ///
     /// # Errors
     /// Fails when the address has no last component that could be a file's name.
@@ -124,11 +126,11 @@ impl StoreUri {
                 let folder = Self::S3 { bucket: bucket.clone(), prefix: folder.to_owned() };
                 Ok((folder, name(file, "s3")?))
             }
-            Self::Http(url) => {
+            Self::Http(url) | Self::HttpFile(url) => {
                 let last = url.path_segments().and_then(|mut segments| segments.next_back());
                 let last =
                     percent_decode_str(last.unwrap_or("")).decode_utf8().map_err(|_| missing("http"))?;
-                Ok((self.clone(), name(&last, "http")?))
+                Ok((Self::HttpFile(url.clone()), name(&last, "http")?))
             }
             Self::MlflowArtifacts { server, path } => {
                 let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
@@ -136,6 +138,19 @@ impl StoreUri {
                 Ok((folder, name(file, "mlflow-artifacts")?))
             }
         }
+    }
+
+    /// The address with its query, which may hold a secret: to be hashed or sent, never shown or stored.
+    pub fn with_query(&self) -> String {
+        match self {
+            Self::Http(url) | Self::HttpFile(url) => url.to_string(),
+            other => other.to_string(),
+        }
+    }
+
+    /// Whether there is more to the address than it shows of itself.
+    pub fn hides_something(&self) -> bool {
+        self.with_query() != self.to_string()
     }
 
     /// A name for people when the manifest gives none: the last component.
@@ -183,7 +198,7 @@ impl fmt::Display for StoreUri {
             Self::File(path) => write!(f, "file://{}", path.display()),
             Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
             Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
-            Self::Http(url) => Redacted(url).fmt(f),
+            Self::Http(url) | Self::HttpFile(url) => Redacted(url).fmt(f),
             Self::MlflowArtifacts { server, path } => {
                 let shown = Redacted(server).to_string();
                 write!(f, "mlflow-artifacts of {}: {path}", shown.trim_end_matches('/'))

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use handoff::{FileEntry, Integrity, Layout, ModelDigest, Receipt, SafePath, Sha256Digest};
+use handoff::{FileEntry, Integrity, Layout, ModelDigest, NotInPlace, Receipt, SafePath, Sha256Digest};
 use sha2::{Digest as _, Sha256};
 
 use crate::plan::{Plan, PlannedFile};
@@ -48,14 +48,9 @@ pub enum VerifyError {
         /// What it is.
         got: ModelDigest,
     },
-    /// A file of the receipt is not there.
-    #[error("{path} is in the receipt but not in {}", directory.display())]
-    Missing {
-        /// The file.
-        path: SafePath,
-        /// The model directory.
-        directory: PathBuf,
-    },
+    /// A file of the receipt is not where it says.
+    #[error(transparent)]
+    NotInPlace(#[from] NotInPlace),
     /// A file could not be read.
     #[error("cannot read {}", path.display())]
     Read {
@@ -70,7 +65,7 @@ impl VerifyError {
     /// How to meet this failure.
     pub fn class(&self) -> Class {
         match self {
-            Self::Read { .. } => Class::Local,
+            Self::Read { .. } | Self::NotInPlace(NotInPlace::Io { .. }) => Class::Local,
             _ => Class::Integrity,
         }
     }
@@ -215,41 +210,16 @@ pub fn hash_file(path: &Path) -> io::Result<(u64, Sha256Digest)> {
 /// # Errors
 /// The first file that is missing, cannot be read or is not what the receipt says.
 pub fn verify_directory(layout: &Layout, receipt: &Receipt) -> Result<(), VerifyError> {
+    receipt.check_in_place(layout.model_dir())?;
     for file in &receipt.files {
         let path = file.path.below(layout.model_dir());
-        let (size, sha256) = hash_file(&path).map_err(|source| match source.kind() {
-            io::ErrorKind::NotFound => missing(layout, file),
-            _ => VerifyError::Read { path, source },
-        })?;
-        if size != file.size {
-            return Err(VerifyError::Size { path: file.path.clone(), expected: file.size, got: size });
-        }
+        let (_, sha256) = hash_file(&path).map_err(|source| VerifyError::Read { path, source })?;
         if sha256 != file.sha256 {
             let (path, expected) = (file.path.clone(), file.sha256);
             return Err(VerifyError::Checksum { path, expected, got: sha256 });
         }
     }
     Ok(())
-}
-
-/// Looks whether everything that a receipt lists is there in its size, without reading it.
-///
-/// # Errors
-/// The first file that is missing or of another size.
-pub fn check_sizes(layout: &Layout, receipt: &Receipt) -> Result<(), VerifyError> {
-    for file in &receipt.files {
-        let path = file.path.below(layout.model_dir());
-        let found = std::fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file);
-        let got = found.map(|found| found.len()).ok_or_else(|| missing(layout, file))?;
-        if got != file.size {
-            return Err(VerifyError::Size { path: file.path.clone(), expected: file.size, got });
-        }
-    }
-    Ok(())
-}
-
-fn missing(layout: &Layout, file: &FileEntry) -> VerifyError {
-    VerifyError::Missing { path: file.path.clone(), directory: layout.model_dir().to_owned() }
 }
 
 #[cfg(test)]

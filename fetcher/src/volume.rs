@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use handoff::{Layout, Progress, ReadError, Receipt};
 
-use crate::redact::ByteSize;
+use crate::byte_size::ByteSize;
+use crate::chain;
 use crate::store::Class;
 use crate::verify::{self, VerifyError};
 
@@ -84,31 +85,6 @@ pub struct Volume {
     _lock: File,
 }
 
-/// What is left of a receipt that was found.
-#[derive(Debug)]
-pub enum Finished {
-    /// It holds.
-    Yes(Box<Receipt>),
-    /// There is none.
-    No,
-    /// There is one, but it does not hold.
-    Broken(Broken),
-}
-
-/// Why a receipt does not hold.
-#[derive(Debug, thiserror::Error)]
-pub enum Broken {
-    /// It cannot be read.
-    #[error("the receipt is not usable")]
-    Receipt(#[source] ReadError),
-    /// Its digest is not that of the files it lists.
-    #[error("the receipt contradicts itself")]
-    Inconsistent,
-    /// The files are not what it says.
-    #[error("the files are not what the receipt says")]
-    Files(#[source] VerifyError),
-}
-
 impl Volume {
     /// Makes the directories and takes the lock.
     ///
@@ -154,23 +130,26 @@ impl Volume {
         }
     }
 
-    /// Whether a verified model is in place. Sizes are looked at; content is hashed again only when the node
-    /// was restarted since, because weights are not synced to disk one by one.
-    pub fn finished(&self) -> Finished {
-        let receipt = match Receipt::read(&self.layout.receipt()) {
-            Ok(receipt) if receipt.is_consistent() => receipt,
-            Ok(_) => return Finished::Broken(Broken::Inconsistent),
-            Err(ReadError::Missing { .. }) => return Finished::No,
-            Err(error) => return Finished::Broken(Broken::Receipt(error)),
-        };
-        let same_boot = !self.boot_id.is_empty() && receipt.boot_id == self.boot_id;
-        let checked = match same_boot {
-            true => verify::check_sizes(&self.layout, &receipt),
-            false => verify::verify_directory(&self.layout, &receipt),
-        };
-        match checked {
-            Ok(()) => Finished::Yes(Box::new(receipt)),
-            Err(error) => Finished::Broken(Broken::Files(error)),
+    /// The receipt, if there is one and it does not contradict itself.
+    pub fn receipt(&self) -> Option<Receipt> {
+        match Receipt::read(&self.layout.receipt()) {
+            Ok(receipt) if receipt.is_consistent() => return Some(receipt),
+            Ok(_) => tracing::warn!("fetching anew: the receipt contradicts itself"),
+            Err(ReadError::Missing { .. }) => {}
+            Err(error) => tracing::warn!("fetching anew: {}", chain::line(&error)),
+        }
+        None
+    }
+
+    /// Whether the files are what a receipt says. Sizes are looked at; content is hashed again only when the
+    /// node was restarted since, because weights are not synced to disk one by one.
+    ///
+    /// # Errors
+    /// The first file that is not.
+    pub fn check_files(&self, receipt: &Receipt) -> Result<(), VerifyError> {
+        match !self.boot_id.is_empty() && receipt.boot_id == self.boot_id {
+            true => Ok(receipt.check_in_place(self.layout.model_dir())?),
+            false => verify::verify_directory(&self.layout, receipt),
         }
     }
 

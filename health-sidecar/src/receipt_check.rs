@@ -4,9 +4,7 @@
 //! The files are looked at, not hashed: the fetcher hashed them before it wrote the receipt, and the volume
 //! belongs to this Pod. A missing or cut file is what a wrongly mounted or emptied volume looks like.
 
-use std::io;
-
-use handoff::{FileEntry, Integrity, Layout, ModelDigest, ModelId, ReadError, Receipt, Resolved, SafePath};
+use handoff::{Integrity, Layout, ModelDigest, ModelId, NotInPlace, ReadError, Receipt, Resolved};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -50,36 +48,9 @@ pub enum Refusal {
     /// It is for another model.
     #[error("receipt is for {0}")]
     OtherModel(String),
-    /// A file is not there.
-    #[error("model file {path} is missing")]
-    Missing {
-        /// The file.
-        path: SafePath,
-    },
-    /// A name stands for a folder, a link or something stranger.
-    #[error("model file {path} is not a regular file")]
-    NotRegular {
-        /// The file.
-        path: SafePath,
-    },
-    /// A file has another size.
-    #[error("model file {path} has the wrong size: expected {expected} bytes, got {got}")]
-    Size {
-        /// The file.
-        path: SafePath,
-        /// Its size in the receipt.
-        expected: u64,
-        /// Its size on disk.
-        got: u64,
-    },
-    /// A file could not be looked at.
-    #[error("cannot look at model file {path}")]
-    Io {
-        /// The file.
-        path: SafePath,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// A file is not in place.
+    #[error(transparent)]
+    NotInPlace(#[from] NotInPlace),
 }
 
 /// Reads and checks the receipt of `layout`. Blocks for as long as it takes to look at every file.
@@ -94,7 +65,7 @@ pub fn check(layout: &Layout, expected: &Expected) -> Result<Accepted, Refusal> 
     if !receipt.is_consistent() {
         return Err(Refusal::Inconsistent);
     }
-    receipt.files.iter().try_for_each(|file| check_file(layout, file))?;
+    receipt.check_in_place(layout.model_dir())?;
     Ok(Accepted {
         model: receipt.model,
         resolved: receipt.resolved,
@@ -107,23 +78,4 @@ pub fn check(layout: &Layout, expected: &Expected) -> Result<Accepted, Refusal> 
         seconds: receipt.seconds,
         completed_at: receipt.completed_at,
     })
-}
-
-fn check_file(layout: &Layout, file: &FileEntry) -> Result<(), Refusal> {
-    let path = || file.path.clone();
-    // Not `metadata`: a link could lead anywhere, and the fetcher makes none.
-    let metadata = match file.path.below(layout.model_dir()).symlink_metadata() {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Refusal::Missing { path: path() });
-        }
-        Err(source) => return Err(Refusal::Io { path: path(), source }),
-    };
-    if !metadata.is_file() {
-        return Err(Refusal::NotRegular { path: path() });
-    }
-    if metadata.len() != file.size {
-        return Err(Refusal::Size { path: path(), expected: file.size, got: metadata.len() });
-    }
-    Ok(())
 }

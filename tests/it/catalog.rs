@@ -142,7 +142,7 @@ fn a_finished_volume_needs_no_store() {
     // What is no longer whole is not taken for it, even then.
     fs::remove_file(fetcher.model().join("config.json")).unwrap();
     let broken = fetcher.pull(&registry, "a", "v1").expect(66);
-    assert!(broken.stderr.contains("config.json is in the receipt but not in"), "{}", broken.stderr);
+    assert!(broken.stderr.contains("model file config.json is missing"), "{}", broken.stderr);
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn tampering_is_found_on_disk() {
     let verify = || fetcher.run(&["verify", directory.to_str().unwrap()]);
     let weights = directory.join("model.safetensors");
     fs::write(&weights, noise(3_500_001)).unwrap();
-    assert!(verify().expect(65).stderr.contains("size mismatch on model.safetensors"));
+    assert!(verify().expect(65).stderr.contains("model file model.safetensors has the wrong size"));
     fs::write(&weights, &noise(3_500_001)[1..]).unwrap();
     assert!(verify().expect(65).stderr.contains("checksum mismatch on model.safetensors"));
     fs::remove_file(fetcher.layout().receipt()).unwrap();

@@ -228,6 +228,32 @@ fn a_terminal_shows_a_bar_and_a_log_a_line_every_ten_seconds() {
     assert!(shown.contains("0/1 files of model.bin") && !shown.contains("fetching: "), "{shown}");
 }
 
+#[test]
+fn a_registry_that_is_something_else_is_said_so_with_a_hint() {
+    let server = FaultServer::start(|_, _| Answer::status("404 Not Found"));
+    let refused = hasty().pull(&format!("mlflow+{}", server.url()), "a", "v1").expect(64);
+    assert!(
+        refused.last_words.contains("404 Not Found, and not in MLflow's words"),
+        "{}",
+        refused.last_words
+    );
+    assert!(refused.stderr.contains("hint: check the registry's address"), "{}", refused.stderr);
+}
+
+#[test]
+fn credentials_do_not_follow_a_redirect_to_another_host() {
+    let other = FaultServer::start(|_, _| Answer::status("403 Forbidden"));
+    let target = other.url();
+    let server = FaultServer::start(move |_, request| {
+        Answer::status("302 Found").with("Location", &format!("{target}{}", request.target))
+    });
+    let fetcher = hasty().with("MLFLOW_TRACKING_TOKEN", "canary-token");
+    fetcher.pull(&format!("mlflow+{}", server.url()), "a", "v1").expect(77);
+    assert!(server.requests()[0].header("authorization").is_some());
+    assert_eq!(other.requests().len(), 1);
+    assert_eq!(other.requests()[0].header("authorization"), None);
+}
+
 /// A server whose body stops in the middle of the file until the client goes away.
 fn half_way() -> FaultServer {
     FaultServer::start(|number, request| {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use plimsoll_tests::fault_server::{Answer, FaultServer};
 use plimsoll_tests::web_server::WebServer;
 
 use crate::fetcher::{Fetcher, digest_by_coreutils, noise, sample_model, tree};
@@ -85,4 +86,73 @@ fn tls_is_checked_against_the_authorities_that_are_named() {
     let misconfigured = Fetcher::new().with("SSL_CERT_FILE", "/does/not/exist");
     let refused = misconfigured.pull(&registry, "a", "v1").expect(64);
     assert!(refused.last_words.contains("SSL_CERT_FILE: cannot read certificates"), "{}", refused.last_words);
+}
+
+/// A server that tells files apart by the query alone, as many download services do.
+fn by_query() -> FaultServer {
+    FaultServer::start(|_, request| match request.target.split_once("?file=") {
+        Some(("/get", name)) => Answer::file(request, format!("content of {name}").as_bytes(), "\"1\""),
+        _ => Answer::status("404 Not Found"),
+    })
+}
+
+#[test]
+fn urls_that_differ_in_their_query_are_different_files() {
+    let (server, model, store) = (by_query(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for name in ["one", "two"] {
+        fs::write(model.path().join(name), format!("content of {name}")).unwrap();
+    }
+    let registry = format!("catalog+file://{}", store.path().display());
+    let fetcher = Fetcher::new();
+    fetcher.publish(model.path(), &registry, "v1", &[]).expect(0);
+    // The same version, with its bytes elsewhere.
+    let descriptor = store.path().join("a/v1/model.yaml");
+    let mut text = fs::read_to_string(&descriptor).unwrap();
+    for name in ["one", "two"] {
+        let uri = format!("- path: {name}\n  uri: {}/get?file={name}\n", server.url());
+        text = text.replace(&format!("- path: {name}\n"), &uri);
+        fs::remove_file(store.path().join("a/v1").join(name)).unwrap();
+    }
+    fs::write(&descriptor, text).unwrap();
+    fetcher.pull(&registry, "a", "v1").expect(0);
+    assert_eq!(tree(&fetcher.model()), tree(model.path()));
+}
+
+#[test]
+fn a_volume_filled_from_one_query_is_not_taken_for_that_of_another() {
+    let (server, fetcher) = (by_query(), Fetcher::new());
+    for name in ["one", "two"] {
+        fetcher.run(&["pull", "--uri", &format!("{}/get?file={name}", server.url())]).expect(0);
+        assert_eq!(tree(&fetcher.model())["get"], format!("content of {name}").as_bytes());
+    }
+}
+
+#[test]
+fn a_catalog_keeps_the_query_of_its_address() {
+    let (model, store) = (sample_model(), tempfile::tempdir().unwrap());
+    let local = format!("catalog+file://{}", store.path().display());
+    Fetcher::new().publish(model.path(), &local, "v1", &[]).expect(0);
+    let files = tree(store.path());
+    let server = FaultServer::start(move |_, request| {
+        let path = request.target.strip_prefix("/models/").and_then(|rest| rest.strip_suffix("?sas=canary"));
+        let file = files.iter().find(|(name, _)| path == Some(&encoded(name)));
+        file.map_or(Answer::status("404 Not Found"), |(_, content)| Answer::file(request, content, "\"1\""))
+    });
+    let fetcher = Fetcher::new();
+    let outcome = fetcher.pull(&format!("catalog+{}/models?sas=canary", server.url()), "a", "v1").expect(0);
+    assert_eq!(tree(&fetcher.model()), tree(model.path()));
+    let receipt = fs::read_to_string(fetcher.layout().receipt()).unwrap();
+    assert!(!receipt.contains("canary") && !outcome.stderr.contains("canary"), "{receipt}");
+}
+
+/// A path as it stands in a URL.
+fn encoded(path: &str) -> String {
+    path.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                char::from(byte).to_string()
+            }
+            other => format!("%{other:02X}"),
+        })
+        .collect()
 }

@@ -26,4 +26,4 @@ pub use model::ModelId;
 pub use path::SafePath;
 pub use persist::ReadError;
 pub use progress::{Failure, Phase, Progress};
-pub use receipt::{FileEntry, Receipt, Resolved};
+pub use receipt::{FileEntry, NotInPlace, Receipt, Resolved};

@@ -6,6 +6,7 @@
 //! # Schema history
 //! * 1: first.
 
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -97,5 +98,69 @@ impl Receipt {
     /// Whether the digest is the one that the listed files have. A receipt that fails this was tampered with.
     pub fn is_consistent(&self) -> bool {
         self.digest == ModelDigest::of(self.files.iter().map(|file| (&file.path, file.sha256)))
+    }
+
+    /// Looks whether every listed file is below `model_dir`, as a regular file of its size. Content is not read.
+    ///
+    /// # Errors
+    /// The first file that is not.
+    pub fn check_in_place(&self, model_dir: &Path) -> Result<(), NotInPlace> {
+        self.files.iter().try_for_each(|file| file.check_in_place(model_dir))
+    }
+}
+
+/// Why a listed file is not where the receipt says. Display-ready.
+#[derive(Debug, thiserror::Error)]
+pub enum NotInPlace {
+    /// It is not there.
+    #[error("model file {path} is missing")]
+    Missing {
+        /// The file.
+        path: SafePath,
+    },
+    /// A folder, a link or something stranger bears its name.
+    #[error("model file {path} is not a regular file")]
+    NotRegular {
+        /// The file.
+        path: SafePath,
+    },
+    /// It has another size.
+    #[error("model file {path} has the wrong size: expected {expected} bytes, got {got}")]
+    Size {
+        /// The file.
+        path: SafePath,
+        /// Its size in the receipt.
+        expected: u64,
+        /// Its size on disk.
+        got: u64,
+    },
+    /// It could not be looked at.
+    #[error("cannot look at model file {path}")]
+    Io {
+        /// The file.
+        path: SafePath,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl FileEntry {
+    fn check_in_place(&self, model_dir: &Path) -> Result<(), NotInPlace> {
+        let path = || self.path.clone();
+        // Not `metadata`: a link could lead anywhere, and the fetcher makes none.
+        let metadata = match self.path.below(model_dir).symlink_metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(NotInPlace::Missing { path: path() });
+            }
+            Err(source) => return Err(NotInPlace::Io { path: path(), source }),
+        };
+        if !metadata.is_file() {
+            return Err(NotInPlace::NotRegular { path: path() });
+        }
+        if metadata.len() != self.size {
+            return Err(NotInPlace::Size { path: path(), expected: self.size, got: metadata.len() });
+        }
+        Ok(())
     }
 }

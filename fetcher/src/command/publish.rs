@@ -11,12 +11,12 @@ use bytes::Bytes;
 use handoff::{ModelDigest, SafePath};
 
 use super::digest::{HashedFile, hash_directory};
+use crate::byte_size::ByteSize;
 use crate::catalog::{CLAIM, DESCRIPTOR, DescribedFile, Descriptor, NewVersion, alias_path, version_path};
 use crate::config::Publish;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::name::VersionName;
-use crate::redact::ByteSize;
 use crate::report::now;
 use crate::retry::{Budget, Failed};
 use crate::store::{self, StoreError, WritableStore, read_small};

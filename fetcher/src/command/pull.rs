@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use handoff::{Phase, Receipt, receipt};
 
+use crate::byte_size::ByteSize;
 use crate::chain;
 use crate::config::Pull;
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::redact::ByteSize;
 use crate::report::ticker::Ticker;
 use crate::report::{Tracker, now};
 use crate::retry::Budget;
 use crate::transfer::Transfer;
 use crate::transfer::staging::Staging;
 use crate::verify::{VerifiedModel, seal};
-use crate::volume::{Finished, Volume, failed};
+use crate::volume::{Volume, failed};
 
 /// Fetches one model, or finds it in place. Returns the line for people.
 pub(crate) async fn run(job: &Pull) -> Result<String, Error> {
@@ -58,35 +58,23 @@ fn progress(tracker: &Tracker) -> String {
     }
 }
 
-/// The receipt of a verified model that is in place.
-async fn in_place(volume: &Arc<Volume>) -> Option<Receipt> {
-    let volume = Arc::clone(volume);
-    // May hash the whole model, and a signal must still be heard.
-    match tokio::task::spawn_blocking(move || volume.finished()).await {
-        Ok(Finished::Yes(receipt)) => Some(*receipt),
-        Ok(Finished::Broken(why)) => {
-            tracing::warn!("fetching anew: {}", chain::line(&why));
-            None
-        }
-        Ok(Finished::No) | Err(_) => None,
-    }
-}
-
 async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Result<String, Error> {
-    let in_place = in_place(volume).await;
-    if let Some(receipt) = &in_place
-        && is_wanted(job, receipt)
+    // A receipt for something else is not worth a look at its files.
+    let found = volume.receipt().filter(|receipt| is_wanted(job, receipt));
+    if let Some(receipt) = &found
         && !job.wanted.reference.is_floating()
+        && holds(volume, receipt).await
     {
         return already_there(volume, receipt);
     }
     tracker.phase(Phase::Resolving);
     let budget = Budget::new(job.network.attempts, job.network.deadline);
     let (plan, stores) = super::plan(&job.wanted, &job.network.connect()?, &budget).await?;
-    if let Some(receipt) = &in_place
-        && is_wanted(job, receipt)
+    if let Some(receipt) = &found
+        && job.wanted.reference.is_floating()
         && receipt.resolved == plan.resolved
         && plan.digest.is_none_or(|digest| digest == receipt.digest)
+        && holds(volume, receipt).await
     {
         return already_there(volume, receipt);
     }
@@ -123,12 +111,26 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
 
 /// Whether a receipt is for what is asked for.
 fn is_wanted(job: &Pull, receipt: &Receipt) -> bool {
-    let reference = &job.wanted.reference;
-    receipt.model == reference.id()
-        && receipt.resolved.registry == reference.registry()
-        && reference.uri().is_none_or(|uri| uri == receipt.resolved.uri)
-        && job.wanted.pinned.is_none_or(|pinned| pinned == receipt.digest)
-        && (receipt.integrity >= job.wanted.least || job.wanted.pinned.is_some())
+    let asked = &job.wanted;
+    receipt.model == asked.reference.id()
+        && match asked.pinned {
+            Some(pinned) => receipt.digest == pinned,
+            None => receipt.integrity >= asked.least && asked.reference.led_to(&receipt.resolved),
+        }
+}
+
+/// Whether the files are what a receipt says.
+async fn holds(volume: &Arc<Volume>, receipt: &Receipt) -> bool {
+    let (volume, receipt) = (Arc::clone(volume), receipt.clone());
+    // May hash the whole model, and a signal must still be heard.
+    match tokio::task::spawn_blocking(move || volume.check_files(&receipt)).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!("fetching anew: {}", chain::line(&error));
+            false
+        }
+        Err(_) => false,
+    }
 }
 
 /// Vouches for a model that is in place. A receipt from an earlier boot was checked in full and is renewed.

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use crate::byte_size::ByteSize;
 use crate::config::Resolve;
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::redact::ByteSize;
 use crate::report::OutputFormat;
 use crate::retry::Budget;
 

@@ -86,7 +86,7 @@ fn below(root: &StoreUri, name: &ModelName, version: &VersionName) -> StoreUri {
             let prefix = format!("{prefix}/{name}/{version}").trim_matches('/').to_owned();
             StoreUri::S3 { bucket: bucket.clone(), prefix }
         }
-        StoreUri::Http(url) => {
+        StoreUri::Http(url) | StoreUri::HttpFile(url) => {
             let segments = name.as_str().split('/').chain([version.as_str()]);
             StoreUri::Http(crate::http::join(url, segments))
         }

@@ -29,20 +29,21 @@ use crate::uri::StoreUri;
 /// A web server's folder or file.
 pub struct HttpStore {
     root: Url,
+    is_file: bool,
     client: reqwest::Client,
     /// Folders that were made, so that each is asked for once.
     made: Mutex<BTreeSet<String>>,
 }
 
 impl HttpStore {
-    /// The folder or file at `root`.
-    pub fn new(root: &Url, connection: &Connection) -> Self {
-        Self { root: root.clone(), client: connection.client.clone(), made: Mutex::default() }
+    /// The folder at `root`, or the file, as long as it is only listed.
+    pub fn folder(root: &Url, connection: &Connection) -> Self {
+        Self { root: root.clone(), is_file: false, client: connection.client.clone(), made: Mutex::default() }
     }
 
-    /// The name that a root for a single file has.
-    fn own_name(&self) -> Option<SafePath> {
-        StoreUri::Http(self.root.clone()).split_file().ok().map(|(_, name)| name)
+    /// The file at `url`.
+    pub fn file(url: &Url, connection: &Connection) -> Self {
+        Self { is_file: true, ..Self::folder(url, connection) }
     }
 
     fn below(&self, path: &SafePath) -> Url {
@@ -53,10 +54,11 @@ impl HttpStore {
 impl Store for HttpStore {
     fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>> {
         async move {
-            let path = self.own_name().ok_or_else(|| StoreError::Refused {
-                what: Redacted(&self.root).to_string(),
-                reason: "expected the URL of one file, since HTTP has no listing".into(),
-            })?;
+            let (_, path) =
+                StoreUri::Http(self.root.clone()).split_file().map_err(|_| StoreError::Refused {
+                    what: Redacted(&self.root).to_string(),
+                    reason: "expected the URL of one file, since HTTP has no listing".into(),
+                })?;
             // A GET whose body is dropped: a presigned URL is signed for GET, and not every server knows HEAD.
             let response =
                 send(identity_encoded(self.client.get(self.root.clone())), &self.root, &[]).await?;
@@ -72,13 +74,7 @@ impl Store for HttpStore {
         identity: Option<&'a Identity>,
         offset: u64,
     ) -> BoxFuture<'a, Result<Body, StoreError>> {
-        // A listed file is the root itself, to the letter: a presigned URL allows no other spelling. A described
-        // one is below it.
-        let url = if self.root.query().is_some() || self.own_name().as_ref() == Some(path) {
-            self.root.clone()
-        } else {
-            self.below(path)
-        };
+        let url = if self.is_file { self.root.clone() } else { self.below(path) };
         async move { get(self.client.get(url.clone()), &url, identity, offset).await }.boxed()
     }
 }
