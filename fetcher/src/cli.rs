@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use handoff::{Integrity, ModelDigest, duration};
 
+use crate::byte_size::ByteSize;
 use crate::report::OutputFormat;
 use crate::report::log::LogFormat;
 
@@ -90,10 +91,6 @@ pub struct VolumeArgs {
 /// How hard to try.
 #[derive(Debug, Args)]
 pub struct FetchArgs {
-    /// Files fetched at the same time.
-    #[arg(long, env = "FETCHER_CONNECTIONS", value_name = "N", default_value_t = 8,
-          value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub connections: u16,
     /// Attempts at one request before giving up; bytes that arrive start the count anew.
     #[arg(long, env = "FETCHER_RETRY_ATTEMPTS", value_name = "N", default_value_t = 8,
           value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -109,6 +106,21 @@ pub struct FetchArgs {
     /// File for the one-line outcome. The default is written to only where it exists, as it does in a Pod.
     #[arg(long, env = "FETCHER_TERMINATION_LOG", value_name = "FILE")]
     pub termination_log: Option<PathBuf>,
+}
+
+/// How much to use.
+#[derive(Debug, Args)]
+pub struct TransferArgs {
+    /// Most connections at the same time. It begins with few and takes more while that makes it faster.
+    #[arg(long, env = "FETCHER_CONNECTIONS", value_name = "N", default_value_t = 16,
+          value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub connections: u16,
+    /// Most memory for buffers; less where the container's limit is below eight times that.
+    #[arg(long, env = "FETCHER_MEMORY", value_name = "SIZE", default_value = "16MiB")]
+    pub memory: ByteSize,
+    /// Bytes per second below which a connection is cut and asked again, once it was that slow for the stall timeout.
+    #[arg(long, env = "FETCHER_MIN_SPEED", value_name = "SIZE", default_value = "16KiB")]
+    pub slowest: ByteSize,
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -141,6 +153,9 @@ pub struct PullArgs {
     /// How hard to try.
     #[command(flatten)]
     pub fetch: FetchArgs,
+    /// How much to use.
+    #[command(flatten)]
+    pub transfer: TransferArgs,
 }
 
 /// Arguments of `resolve`.

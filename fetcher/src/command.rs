@@ -6,7 +6,6 @@ pub mod pull;
 pub mod resolve;
 pub mod verify;
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::io::Write as _;
 use std::sync::Arc;
@@ -19,19 +18,17 @@ use crate::plan::{Input, Plan, SHA256SUMS, parse_sha256sums};
 use crate::resolve::{Location, Manifest};
 use crate::retry::Budget;
 use crate::store::{self, Listing, Store};
+use crate::transfer::Stores;
 use crate::uri::StoreUri;
 
-/// The stores that a plan reads from.
-type Stores = HashMap<StoreUri, Arc<dyn Store>>;
-
 /// Asks the registry and the store, and makes the plan.
-async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Result<(Plan, Stores), Error> {
+async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Result<Plan, Error> {
     let location = crate::resolve::resolve(&wanted.reference, connection, budget).await?;
     let (listing, sums) = match location.manifest {
         Some(_) => (Listing::Folder(Vec::new()), None),
         None => list(&location, connection, budget).await?,
     };
-    let plan = Plan::make(Input {
+    Ok(Plan::make(Input {
         model: wanted.reference.id(),
         registry: wanted.reference.registry(),
         location,
@@ -39,7 +36,11 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
         sums,
         pinned: wanted.pinned,
         least: wanted.least,
-    })?;
+    })?)
+}
+
+/// Opens the stores that a plan reads from.
+fn stores(plan: &Plan, connection: &Connection) -> Result<Stores, Error> {
     let mut stores = Stores::new();
     for file in &plan.files {
         if let Entry::Vacant(vacant) = stores.entry(file.source.store.clone()) {
@@ -47,7 +48,7 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
             vacant.insert(store);
         }
     }
-    Ok((plan, stores))
+    Ok(stores)
 }
 
 fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, Error> {

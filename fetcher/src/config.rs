@@ -52,8 +52,12 @@ pub struct Pull {
     pub wanted: Wanted,
     /// Where to put it.
     pub layout: Layout,
-    /// Files fetched at the same time.
+    /// The most connections at the same time.
     pub connections: usize,
+    /// Bytes that buffers may take up.
+    pub memory: u64,
+    /// Bytes per second below which a connection is cut.
+    pub slowest: u64,
     /// How to reach registries and stores.
     pub network: Network,
     /// Where the outcome goes.
@@ -188,7 +192,9 @@ fn pull(args: PullArgs, environment: Environment<'_>) -> Result<Pull, ConfigErro
     Ok(Pull {
         wanted: wanted(args.reference, &args.pin, environment)?,
         layout: Layout::new(args.volume.model_dir, args.volume.state_dir),
-        connections: usize::from(args.fetch.connections),
+        connections: usize::from(args.transfer.connections),
+        memory: args.transfer.memory.0,
+        slowest: args.transfer.slowest.0,
         network: network(&args.fetch, environment),
         termination_log: termination_log(&args.fetch),
     })

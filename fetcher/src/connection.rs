@@ -1,7 +1,10 @@
 //! What every registry and store is reached through: one HTTP client and the credentials.
 
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+use object_store::aws::AwsCredentialProvider;
 
 use crate::credentials::{MlflowCredentials, S3Settings};
 use crate::http::ClientError;
@@ -32,6 +35,10 @@ pub struct Connection {
     pub mlflow: MlflowCredentials,
     /// Settings and credentials for S3.
     pub s3: S3Settings,
+    /// Where credentials for S3 come from, once a store has found out: they are asked for once per process.
+    pub s3_credentials: Arc<OnceLock<AwsCredentialProvider>>,
+    tls: rustls::ClientConfig,
+    stall: Duration,
 }
 
 impl Network {
@@ -40,7 +47,25 @@ impl Network {
     /// # Errors
     /// See [`ClientError`].
     pub fn connect(&self) -> Result<Connection, ClientError> {
-        let client = crate::http::client(self.extra_roots.clone(), self.stall)?;
-        Ok(Connection { client, mlflow: self.mlflow.clone(), s3: self.s3.clone() })
+        let tls = crate::http::tls(self.extra_roots.clone())?;
+        Ok(Connection {
+            client: crate::http::client(tls.clone(), self.stall)?,
+            mlflow: self.mlflow.clone(),
+            s3: self.s3.clone(),
+            s3_credentials: Arc::default(),
+            tls,
+            stall: self.stall,
+        })
+    }
+}
+
+impl Connection {
+    /// The same with a client of its own, for another thread: a client keeps its connections on the thread that
+    /// opened them. Trust and TLS sessions are shared.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn apart(&self) -> Result<Self, ClientError> {
+        Ok(Self { client: crate::http::client(self.tls.clone(), self.stall)?, ..self.clone() })
     }
 }

@@ -1,4 +1,4 @@
-//! The one HTTP client of the process, for registries and stores alike.
+//! The HTTP client, for registries and stores alike.
 //!
 //! It is built so that a static binary in an empty image needs nothing from around it: names are resolved in
 //! pure Rust, and certificates are checked against the bundled Mozilla roots plus whatever `SSL_CERT_FILE`
@@ -44,12 +44,12 @@ pub enum ClientError {
     Http(#[from] reqwest::Error),
 }
 
-/// Builds the client. `extra_roots` is the value of `SSL_CERT_FILE`; `stall` is the longest silence that is
-/// put up with on an open connection.
+/// How certificates are checked: against the bundled roots and those of the file `extra_roots`, the value of
+/// `SSL_CERT_FILE`.
 ///
 /// # Errors
 /// See [`ClientError`].
-pub fn client(extra_roots: Option<PathBuf>, stall: Duration) -> Result<reqwest::Client, ClientError> {
+pub fn tls(extra_roots: Option<PathBuf>) -> Result<rustls::ClientConfig, ClientError> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(path) = extra_roots {
         let failed = |source| ClientError::Certificates { path: path.clone(), source };
@@ -58,14 +58,23 @@ pub fn client(extra_roots: Option<PathBuf>, stall: Duration) -> Result<reqwest::
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider)
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_no_client_auth())
+}
+
+/// Builds a client. `stall` is the longest silence that is put up with on an open connection.
+///
+/// # Errors
+/// See [`ClientError`].
+pub fn client(tls: rustls::ClientConfig, stall: Duration) -> Result<reqwest::Client, ClientError> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("plimsoll-fetcher/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::limited(Limits::DEFAULT.redirects))
+        // With HTTP/2 many requests would share one connection, and what it is given.
+        .http1_only()
         .retry(reqwest::retry::never())
         .connect_timeout(Limits::DEFAULT.connect)
         .read_timeout(stall)
@@ -100,15 +109,16 @@ pub(crate) fn classify(what: String, status: StatusCode, headers: &HeaderMap) ->
     };
     let temporary = match status {
         // A conflict is what S3 answers to a conditional write that met another one on its way.
-        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT => true,
         StatusCode::NOT_IMPLEMENTED => false,
         other => other.is_server_error(),
     };
+    let retry_after = retry_after(headers);
     match status {
-        _ if temporary => {
-            let retry_after = retry_after(headers);
-            StoreError::Unavailable { what, reason: status_text, retry_after, source: None }
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            StoreError::Busy { what, status: status_text, retry_after }
         }
+        _ if temporary => StoreError::Unavailable { what, reason: status_text, retry_after, source: None },
         StatusCode::NOT_FOUND | StatusCode::GONE => StoreError::NotFound { what },
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => StoreError::Denied { what, status: status_text },
         StatusCode::PRECONDITION_FAILED => StoreError::Changed { what },
@@ -166,8 +176,11 @@ mod tests {
         assert!(matches!(class(404), StoreError::NotFound { .. }));
         assert!(matches!(class(403), StoreError::Denied { .. }));
         assert!(matches!(class(412), StoreError::Changed { .. }));
-        for status in [408, 409, 429, 500, 502, 503, 504] {
+        for status in [408, 409, 500, 502, 504] {
             assert!(matches!(class(status), StoreError::Unavailable { .. }), "{status}");
+        }
+        for status in [429, 503] {
+            assert!(matches!(class(status), StoreError::Busy { .. }), "{status}");
         }
         for status in [400, 405, 416, 501] {
             assert!(matches!(class(status), StoreError::Refused { .. }), "{status}");

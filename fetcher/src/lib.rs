@@ -6,14 +6,15 @@
 //! |---|---|
 //! | [`cli`] → [`config`] | the command line and the environment → a [`Job`], checked as a whole |
 //! | [`resolve`] | a name → a [`Location`](resolve::Location): one immutable version |
-//! | [`store`] | a location → a listing, and bytes from an offset on |
+//! | [`store`] | a location → a listing, and ranges of bytes |
 //! | [`plan`] | listing and digests → a [`Plan`](plan::Plan); no I/O |
 //! | [`transfer`] | the plan → bytes in the staging area |
 //! | [`verify`] | bytes → a [`VerifiedFile`](verify::VerifiedFile), which nothing else can make |
 //! | [`publish`] | verified files → final names, receipt last |
 //! | [`report`] | what all of them count → progress file, bar, log, termination message |
 //!
-//! [`volume`] is the directory that is filled, [`retry`] the one retry budget, [`error`] the exit code of it all.
+//! [`volume`] is the directory that is filled, [`memory`] what the container leaves for it, [`retry`] the one retry budget,
+//! [`error`] the exit code of it all.
 
 pub mod byte_size;
 pub mod catalog;
@@ -26,6 +27,7 @@ pub mod credentials;
 pub mod error;
 pub mod http;
 pub mod limits;
+pub mod memory;
 pub mod name;
 pub mod plan;
 pub mod publish;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use clap::ValueEnum;
-use handoff::{Failure, ModelId, Phase, Progress, progress};
+use handoff::{Connections, Failure, ModelId, Phase, Progress, progress};
 use jiff::Timestamp;
 
 pub mod log;
@@ -43,6 +43,8 @@ struct Stage {
     total_bytes: Option<u64>,
     total_files: u64,
     error: Option<Failure>,
+    connections: u32,
+    slowest: Option<u64>,
 }
 
 /// Throughput as it was at one moment.
@@ -55,7 +57,14 @@ pub struct Rate {
 impl Tracker {
     /// Counts for the start number `attempt` of a fetch of `model`.
     pub fn new(model: ModelId, attempt: u32) -> Self {
-        let stage = Stage { phase: Phase::Waiting, total_bytes: None, total_files: 0, error: None };
+        let stage = Stage {
+            phase: Phase::Waiting,
+            total_bytes: None,
+            total_files: 0,
+            error: None,
+            connections: 0,
+            slowest: None,
+        };
         Self {
             model,
             attempt,
@@ -121,6 +130,13 @@ impl Tracker {
         self.retries.fetch_add(1, Relaxed);
     }
 
+    /// How many connections are at work, and the bytes per second of the slowest.
+    pub fn connections(&self, count: usize, slowest: Option<u64>) {
+        let mut stage = self.stage();
+        stage.connections = u32::try_from(count).unwrap_or(u32::MAX);
+        stage.slowest = slowest;
+    }
+
     /// Bytes that an earlier run had left behind.
     pub fn resumed_bytes(&self) -> u64 {
         self.resumed_bytes.load(Relaxed)
@@ -147,6 +163,11 @@ impl Tracker {
             total_files: stage.total_files,
             bytes_per_second: rate.bytes_per_second,
             eta_seconds: left.and_then(|left| left.checked_div(rate.bytes_per_second)).filter(|_| fetching),
+            connections: fetching.then(|| Connections {
+                open: stage.connections,
+                slowest_bytes_per_second: stage.slowest,
+                retries: self.retries(),
+            }),
             attempt: self.attempt,
             error: stage.error.clone(),
             updated_at: now(),

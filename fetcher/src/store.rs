@@ -5,6 +5,7 @@
 //! start at an offset and are pinned to the identity that a listing gave, so that a file which changes under a
 //! transfer is noticed.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ pub use error::{Class, StoreError};
 
 /// What tells one content of a file from another: an ETag, or what a file system has instead. Compared and
 /// sent back, never interpreted as a digest.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Identity(pub String);
 
@@ -62,12 +63,41 @@ impl Listing {
     }
 }
 
+/// Which bytes of a file: from `start` up to, and without, `end`; to the file's end where that is not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    /// Offset of the first byte.
+    pub start: u64,
+    /// Offset after the last byte.
+    pub end: Option<u64>,
+}
+
+impl ByteRange {
+    /// The whole file.
+    pub const WHOLE: Self = Self { start: 0, end: None };
+}
+
+impl fmt::Display for ByteRange {
+    /// As HTTP writes it: the last byte belongs to the range.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.end {
+            Some(end) => write!(f, "bytes={}-{}", self.start, end.saturating_sub(1)),
+            None => write!(f, "bytes={}-", self.start),
+        }
+    }
+}
+
 /// A stream of a file's bytes.
 pub struct Body {
     /// Offset of the first byte. Less than what was asked for when the source cannot serve ranges.
     pub starts_at: u64,
     /// Which content this is, where the source says so.
     pub identity: Option<Identity>,
+    /// Size of the whole file in bytes, where the source says so.
+    pub size: Option<u64>,
+    /// Offset after the last byte, where the source says so. More than what was asked for when the source cannot
+    /// serve ranges.
+    pub ends_at: Option<u64>,
     /// The bytes, in order.
     pub chunks: BoxStream<'static, Result<Bytes, StoreError>>,
 }
@@ -77,12 +107,12 @@ pub trait Store: Send + Sync {
     /// What is at the root, bounded by [`Limits`](crate::limits::Limits).
     fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>>;
 
-    /// Reads one file from `offset` on. With an `identity`, another content is an error.
+    /// Reads a range of one file. With an `identity`, another content is an error.
     fn read<'a>(
         &'a self,
         path: &'a SafePath,
         identity: Option<&'a Identity>,
-        offset: u64,
+        range: ByteRange,
     ) -> BoxFuture<'a, Result<Body, StoreError>>;
 }
 
@@ -151,7 +181,7 @@ pub async fn read_small<S: Store + ?Sized>(
     path: &SafePath,
     limit: usize,
 ) -> Result<(Vec<u8>, Option<Identity>), StoreError> {
-    let mut body = store.read(path, None, 0).await?;
+    let mut body = store.read(path, None, ByteRange::WHOLE).await?;
     let mut content = Vec::new();
     while let Some(chunk) = body.chunks.next().await {
         let chunk = chunk?;

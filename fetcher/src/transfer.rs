@@ -1,42 +1,85 @@
 //! Brings the bytes of a plan onto the disk, verified.
 //!
-//! Files are fetched side by side, the largest first, each by one stream. A broken stream goes on where it
-//! broke, as often as the retry budget allows; a source that cannot serve ranges starts over. Bytes go to a
-//! staging file and through the hasher on their way (`sink`), so that a file is verified the moment its last
-//! byte is written. What an earlier run staged is kept if the plan is the same ([`staging`]), and hashed again.
-//! Memory is two buffers per connection, whatever the size of the model.
+//! ```text
+//!  board ──part──▶ connection ──block──▶ disk
+//!    ▲                 │ landed
+//!  width, floor        ▼
+//!    └─ measured ── ledger ──next bytes of up to four files──▶ hashing ──▶ VerifiedFile
+//! ```
+//!
+//! The [`board`] gives out ranges of files, each [`connection`] asks for one and writes what comes at its place, the
+//! [`ledger`] knows what is there and how far each hash has come, and [`hashing`] moves the hashes on, the files of
+//! several connections in step. Each worker thread runs some of the connections and hashes what they bring, so that
+//! bytes are received, written and hashed on one core, while they are in its cache. Ten times a second the
+//! transfer is measured: [`width`] decides how many connections it is worth having, a connection that has become too
+//! slow is cut, and the [`journal`] is brought up to date.
+//!
+//! Memory is a block per connection and what the hash is behind by, both bounded; it does not grow with the model.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
 use handoff::SafePath;
-use tokio::task::JoinSet;
+use tokio::sync::{Notify, watch};
 
-use crate::plan::{Plan, PlannedFile};
+use crate::memory::Memory;
+use crate::plan::Plan;
 use crate::report::Tracker;
 use crate::retry::{Budget, Failed};
-use crate::store::{Class, Store, StoreError};
+use crate::store::{ByteRange, Class, Store, StoreError};
 use crate::uri::StoreUri;
+use crate::verify::lanes::LANES;
 use crate::verify::{VerifiedFile, VerifyError};
 use crate::volume;
 
-mod sink;
+mod block;
+mod board;
+mod connection;
+mod crew;
+pub mod extents;
+mod hashing;
+pub mod journal;
+mod ledger;
+mod page_cache;
 pub mod staging;
+mod width;
 
-use sink::Sink;
+use board::{Board, FileNumber, Floor, PartNumber, Work};
+use connection::{Seat, can_go_on};
+use crew::Crew;
+use journal::Journal;
+use ledger::Ledger;
 use staging::Staging;
+use width::{Observation, Width};
+
+/// How often the transfer is measured.
+const BEAT: Duration = Duration::from_millis(100);
+/// After how many beats the journal is brought up to date.
+const JOURNAL_BEATS: u32 = 5;
+/// A connection at less than this part of what the others have is cut.
+const SHARE_OF_OTHERS: u64 = 8;
+/// Unless there are fewer than this.
+const OTHERS: usize = 4;
+/// Or it was that slow for less than this.
+const PATIENCE_AMONG_OTHERS: Duration = Duration::from_secs(5);
+
+/// The stores of a plan, as one thread opened them.
+pub type Stores = HashMap<StoreUri, Arc<dyn Store>>;
 
 /// Why a file could not be brought in.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// The source did not give it.
-    #[error("cannot fetch {path}")]
+    #[error("cannot fetch {path} ({range})")]
     Source {
         /// The file.
         path: SafePath,
+        /// The bytes that were still to come.
+        range: ByteRange,
         /// Why.
         source: Failed,
     },
@@ -44,13 +87,24 @@ pub enum TransferError {
     #[error(transparent)]
     Verify(#[from] VerifyError),
     /// It could not be written.
-    #[error("cannot write {}", path.display())]
+    #[error("cannot write {path}")]
     Write {
+        /// The file.
+        path: SafePath,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// What was written could not be read again to be hashed.
+    #[error("cannot read {}", path.display())]
+    ReadBack {
         /// The staging file.
         path: PathBuf,
         /// What the system said.
         source: io::Error,
     },
+    /// The journal could not be opened.
+    #[error("cannot open the journal of the staging area")]
+    Journal(#[source] io::Error),
     /// A part of this program failed.
     #[error("a task of the transfer ended early: {reason}")]
     Task {
@@ -65,7 +119,7 @@ impl TransferError {
         match self {
             Self::Source { source, .. } => source.class(),
             Self::Verify(error) => error.class(),
-            Self::Write { .. } => Class::Local,
+            Self::Write { .. } | Self::ReadBack { .. } | Self::Journal(_) => Class::Local,
             Self::Task { .. } => Class::Fatal,
         }
     }
@@ -96,14 +150,89 @@ impl TransferError {
 
 /// What a transfer works with.
 pub struct Transfer {
-    /// The stores of the plan.
-    pub stores: HashMap<StoreUri, Arc<dyn Store>>,
-    /// Files fetched at the same time.
+    /// The stores of the plan, for each worker thread its own: connections stay with the thread that opened them.
+    pub stores: Vec<Stores>,
+    /// The most connections at the same time.
     pub connections: usize,
+    /// What it may keep in memory.
+    pub memory: Memory,
     /// How often and how long to try.
     pub budget: Budget,
+    /// How long a connection may be slower than `slowest` before it is cut.
+    pub stall: Duration,
+    /// Bytes per second that a connection must reach.
+    pub slowest: u64,
     /// Where progress is counted.
     pub tracker: Arc<Tracker>,
+}
+
+/// How many worker threads are of use for so many connections: one for each core, but more than eight would
+/// outrun any network.
+pub fn threads(connections: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    cores.min(8).min(connections).max(1)
+}
+
+/// What the connections, the hashing and the beat share.
+struct Shared {
+    state: Mutex<State>,
+    /// How many connections are to be at work.
+    width: watch::Sender<usize>,
+    /// There may be work again for those who found none.
+    changed: Notify,
+    /// Some bytes were hashed, so there is room for more.
+    hashed: Notify,
+    /// Every file is verified.
+    finished: Notify,
+    /// The store said that it has too much to do.
+    refused: AtomicBool,
+    memory: Memory,
+    budget: Budget,
+    tracker: Arc<Tracker>,
+}
+
+struct State {
+    board: Board,
+    ledger: Ledger,
+    /// Who is at work on a part: whoever was given it first, then who races.
+    seats: BTreeMap<PartNumber, Vec<Arc<Seat>>>,
+    /// How much of each file was dropped from the page cache.
+    dropped: BTreeMap<FileNumber, u64>,
+}
+
+impl State {
+    /// How many files can be hashed in step.
+    fn in_step(&self) -> usize {
+        self.board.files_under_way().min(LANES)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic anywhere ends the transfer; what it leaves is looked at by nobody but the journal.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a seat at a part, to be reached there.
+    fn sit(&self, part: PartNumber) -> Arc<Seat> {
+        let seat = Arc::new(Seat::default());
+        self.state().seats.entry(part).or_default().push(Arc::clone(&seat));
+        seat
+    }
+
+    /// Nobody needs to go on with a part.
+    fn part_done(&self, part: PartNumber) {
+        let seats = self.state().seats.remove(&part).unwrap_or_default();
+        seats.iter().for_each(|seat| seat.done());
+    }
+
+    /// A request failed and may be made again.
+    fn failed_once(&self, error: &StoreError) {
+        self.tracker.retried();
+        if matches!(error, StoreError::Busy { .. }) {
+            self.refused.store(true, Relaxed);
+        }
+    }
 }
 
 impl Transfer {
@@ -111,138 +240,133 @@ impl Transfer {
     ///
     /// # Errors
     /// The first file that fails ends the others; what is staged stays for the next run.
-    pub async fn run(self, plan: &Plan, staging: Staging) -> Result<Vec<VerifiedFile>, TransferError> {
-        let mut waiting: Vec<(usize, PlannedFile)> = plan.files.iter().cloned().enumerate().collect();
-        // Smallest first, because the next one is taken from the end.
-        waiting.sort_by_key(|(_, file)| file.size);
-        let (connections, shared) = (self.connections, Arc::new((self, staging)));
-        let mut running = JoinSet::new();
-        let mut verified = Vec::with_capacity(plan.files.len());
-        loop {
-            while running.len() < connections
-                && let Some((index, file)) = waiting.pop()
-            {
-                let shared = Arc::clone(&shared);
-                running.spawn(async move { shared.0.fetch(&file, shared.1.file(index)).await });
+    pub async fn run(self, plan: &Plan, staging: &Staging) -> Result<Vec<VerifiedFile>, TransferError> {
+        let journal = staging.journal().map_err(TransferError::Journal)?;
+        let shared = Arc::new(self.share(plan, staging));
+        let mut beat = Beat::new(&self, Arc::clone(&shared), journal);
+        let mut crew = Crew::start(&shared, self.stores, self.connections)?;
+        beat.watch(crew.busy_times());
+        let mut beats = tokio::time::interval(BEAT);
+        let outcome = loop {
+            tokio::select! {
+                () = shared.finished.notified() => break Ok(shared.state().ledger.take_verified()),
+                error = crew.failure() => break Err(error),
+                _ = beats.tick() => beat.beat(),
             }
-            match running.join_next().await {
-                None => return Ok(verified),
-                Some(Ok(done)) => verified.push(done?),
-                Some(Err(error)) => return Err(TransferError::Task { reason: error.to_string() }),
-            }
-        }
-    }
-
-    async fn fetch(&self, file: &PlannedFile, staged: PathBuf) -> Result<VerifiedFile, TransferError> {
-        let store = self.stores.get(&file.source.store).ok_or_else(|| TransferError::Task {
-            reason: format!("no store is open for {}", file.source.store),
-        })?;
-        let write = |source| TransferError::Write { path: staged.clone(), source };
-        let mut sink = Sink::open(staged.clone(), can_go_on(file), file.size).await.map_err(write)?;
-        let kept = sink.length();
-        self.tracker.resumed(kept);
-        self.stream(file, store.as_ref(), &mut sink).await?;
-        let mut outcome = sink.finish().await.map_err(write)?.finish(file, staged.clone());
-        if kept > 0 && matches!(outcome, Err(VerifyError::Checksum { .. } | VerifyError::Size { .. })) {
-            // What was kept may have been lost in a crash of the node. The source gets one clean chance.
-            tracing::warn!(path = %file.path, "what an earlier run left is not right, fetching anew");
-            let mut sink = Sink::open(staged.clone(), false, file.size).await.map_err(write)?;
-            self.tracker.discarded(file.size.unwrap_or(kept), kept);
-            self.stream(file, store.as_ref(), &mut sink).await?;
-            outcome = sink.finish().await.map_err(write)?.finish(file, staged.clone());
-        }
-        if outcome.is_err() {
-            // Known to be wrong: a next run must not go on from it.
-            let _ = tokio::fs::remove_file(&staged).await;
-        }
-        let verified = outcome?;
-        self.tracker.file_done();
-        Ok(verified)
-    }
-
-    /// Fills the sink up to the file's size, or to the source's end where the size is not known.
-    async fn stream(
-        &self,
-        file: &PlannedFile,
-        store: &dyn Store,
-        sink: &mut Sink,
-    ) -> Result<(), TransferError> {
-        let mut attempts = self.budget.begin();
-        // Further than ever, not just further than at the start of the request: a source that has to start over
-        // and always breaks at the same place gets nowhere.
-        let mut furthest = sink.length();
-        while file.size != Some(sink.length()) {
-            match self.stream_once(file, store, sink).await? {
-                Ok(()) => return Ok(()),
-                Err(error) => {
-                    if sink.length() > furthest {
-                        furthest = sink.length();
-                        attempts.progressed();
-                    }
-                    self.tracker.retried();
-                    let gave_up = |source| TransferError::Source { path: file.path.clone(), source };
-                    attempts.pause_after(error).await.map_err(gave_up)?;
-                    if !can_go_on(file) {
-                        self.start_over(sink).await?;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// One request. The outer result is ours to fail, the inner one the source's.
-    async fn stream_once(
-        &self,
-        file: &PlannedFile,
-        store: &dyn Store,
-        sink: &mut Sink,
-    ) -> Result<Result<(), StoreError>, TransferError> {
-        let source = &file.source;
-        let mut body = match store.read(&source.path, source.identity.as_ref(), sink.length()).await {
-            Ok(body) => body,
-            Err(error) => return Ok(Err(error)),
         };
-        if body.starts_at != sink.length() {
-            self.start_over(sink).await?;
-        }
-        let path = sink.path().to_owned();
-        let write = |source| TransferError::Write { path: path.clone(), source };
-        while let Some(chunk) = body.chunks.next().await {
-            let chunk = match chunk {
-                Ok(chunk) => chunk,
-                Err(error) => return Ok(Err(error)),
-            };
-            sink.append(&chunk).await.map_err(write)?;
-            self.tracker.received(chunk.len());
-            if let Some(expected) = file.size
-                && sink.length() > expected
-            {
-                let (path, got) = (file.path.clone(), sink.length());
-                return Err(VerifyError::Size { path, expected, got }.into());
-            }
-        }
-        let length = sink.length();
-        Ok(match file.size {
-            Some(expected) if length < expected => Err(StoreError::Unavailable {
-                what: format!("{} in {}", source.path, source.store),
-                reason: format!("expected {expected} bytes, got {length} before the end"),
-                retry_after: None,
-                source: None,
-            }),
-            _ => Ok(()),
-        })
+        // The threads end before the journal does, which is written once more when the beat is dropped.
+        drop(crew);
+        drop(beat);
+        outcome
     }
 
-    async fn start_over(&self, sink: &mut Sink) -> Result<(), TransferError> {
-        self.tracker.discarded(sink.length(), 0);
-        let path = sink.path().to_owned();
-        sink.restart().await.map_err(|source| TransferError::Write { path, source })
+    fn share(&self, plan: &Plan, staging: &Staging) -> Shared {
+        let kept = |(number, file): (usize, &crate::plan::PlannedFile)| {
+            // Of a file that cannot be gone on with, what is here may be of another content.
+            let kept = staging.kept(number).filter(|_| can_go_on(file)).cloned();
+            (file.clone(), staging.file(number), kept)
+        };
+        let files: Vec<_> = plan.files.iter().enumerate().map(kept).collect();
+        let works = files.iter().map(|(file, _, kept)| Work {
+            size: file.size,
+            splittable: can_go_on(file),
+            here: kept.as_ref().map(|kept| kept.landed.clone()).unwrap_or_default(),
+        });
+        let width = Width::new(self.connections).get();
+        let mut board = Board::new(works.collect());
+        board.set_width(width);
+        self.tracker.resumed(files.iter().flat_map(|(.., kept)| kept).map(|kept| kept.landed.bytes()).sum());
+        let (seats, dropped) = (BTreeMap::new(), BTreeMap::new());
+        Shared {
+            state: Mutex::new(State { board, ledger: Ledger::new(files), seats, dropped }),
+            width: watch::Sender::new(width),
+            changed: Notify::new(),
+            hashed: Notify::new(),
+            finished: Notify::new(),
+            refused: AtomicBool::new(false),
+            memory: self.memory,
+            budget: self.budget,
+            tracker: Arc::clone(&self.tracker),
+        }
     }
 }
 
-/// Whether a broken file can be gone on with at an offset. Without an identity or a digest, what is here may be of
-/// another content than what is still to come; without a size, nobody knows whether anything is.
-fn can_go_on(file: &PlannedFile) -> bool {
-    file.size.is_some() && (file.source.identity.is_some() || file.expected.is_some())
+/// What is done ten times a second.
+struct Beat {
+    shared: Arc<Shared>,
+    journal: Journal,
+    width: Width,
+    floor: Floor,
+    busy_times: crew::BusyTimes,
+    last: Instant,
+    claimed: u64,
+    beats: u32,
+}
+
+impl Beat {
+    fn new(transfer: &Transfer, shared: Arc<Shared>, journal: Journal) -> Self {
+        let floor = Floor {
+            rate: transfer.slowest,
+            patience: transfer.stall,
+            share: SHARE_OF_OTHERS,
+            quorum: OTHERS,
+            patience_among_others: PATIENCE_AMONG_OTHERS,
+        };
+        let width = Width::new(transfer.connections);
+        let (last, busy_times) = (Instant::now(), crew::BusyTimes::default());
+        Self { shared, journal, width, floor, busy_times, last, claimed: 0, beats: 0 }
+    }
+
+    fn watch(&mut self, busy_times: crew::BusyTimes) {
+        self.busy_times = busy_times;
+    }
+
+    fn beat(&mut self) {
+        let elapsed = self.last.elapsed();
+        self.last += elapsed;
+        let busy = self.busy_times.share_of(elapsed);
+        let (cut, observation) = {
+            let mut state = self.shared.state();
+            let claimed = state.board.claimed();
+            let bytes = claimed - std::mem::replace(&mut self.claimed, claimed);
+            let refused = self.shared.refused.swap(false, Relaxed);
+            let observation = Observation { bytes, elapsed, busy, refused, wanted: state.board.has_more() };
+            let cut = state.board.measure(elapsed, self.floor);
+            let (slowest, connections) = state.board.slowest();
+            self.shared.tracker.connections(connections, slowest);
+            let seats = cut.iter().filter_map(|part| state.seats.get(part)?.first().cloned());
+            (seats.collect::<Vec<_>>(), observation)
+        };
+        cut.iter().for_each(|seat| seat.cut());
+        self.widen(observation);
+        self.beats += 1;
+        if self.beats.is_multiple_of(JOURNAL_BEATS) {
+            self.write_journal();
+        }
+    }
+
+    fn widen(&mut self, observation: Observation) {
+        let before = self.width.get();
+        self.width.observe(observation);
+        let now = self.width.get();
+        if now != before {
+            tracing::debug!(before, now, busy = observation.busy, "another number of connections");
+            self.shared.state().board.set_width(now);
+            self.shared.width.send_replace(now);
+        }
+    }
+
+    /// A journal that cannot be written (a full volume) must not end a transfer that could go on.
+    fn write_journal(&mut self) {
+        let changes = self.shared.state().ledger.take_changes();
+        if let Err(error) = self.journal.write(changes) {
+            tracing::debug!("cannot write the journal: {error}");
+        }
+    }
+}
+
+impl Drop for Beat {
+    fn drop(&mut self) {
+        self.write_journal();
+    }
 }

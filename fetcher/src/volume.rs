@@ -174,15 +174,19 @@ impl Volume {
         Receipt::read(&self.layout.staging().join(REPLACED_RECEIPT)).ok()
     }
 
-    /// Fails unless `needed` more bytes fit.
+    /// Fails unless files of these sizes fit, of which `allocated` bytes are taken up already. Counted are whole
+    /// blocks, and only what is free for this user: file systems keep some back for root.
     ///
     /// # Errors
     /// [`VolumeError::NoSpace`].
-    pub fn check_space(&self, needed: u64) -> Result<(), VolumeError> {
+    pub fn check_space(&self, sizes: impl Iterator<Item = u64>, allocated: u64) -> Result<(), VolumeError> {
         let path = self.layout.model_dir();
         let found =
             rustix::fs::statvfs(path).map_err(|error| failed("ask for the space of", path)(error.into()))?;
-        let free = found.f_bavail.saturating_mul(found.f_frsize);
+        let block = found.f_frsize.max(1);
+        let needed = sizes.map(|size| size.div_ceil(block).saturating_mul(block)).fold(0, u64::saturating_add);
+        let needed = needed.saturating_sub(allocated);
+        let free = found.f_bavail.saturating_mul(block);
         if needed > free {
             return Err(VolumeError::NoSpace { path: path.to_owned(), needed, free });
         }

@@ -19,9 +19,14 @@ fn pull(fetcher: &Fetcher, server: &FaultServer) -> crate::fetcher::Outcome {
     fetcher.run(&["pull", "--uri", &format!("{}/model.bin?sig=canary", server.url())])
 }
 
-/// A fetcher with little patience.
+/// A fetcher with little patience, and with one connection, so that its requests come in order.
 fn hasty() -> Fetcher {
-    Fetcher::new().with("FETCHER_RETRY_ATTEMPTS", "3").with("FETCHER_STALL_TIMEOUT", "1s")
+    single().with("FETCHER_RETRY_ATTEMPTS", "3").with("FETCHER_STALL_TIMEOUT", "1s")
+}
+
+/// A fetcher with one connection.
+fn single() -> Fetcher {
+    Fetcher::new().with("FETCHER_CONNECTIONS", "1")
 }
 
 #[test]
@@ -96,7 +101,7 @@ fn a_source_that_always_breaks_at_the_same_place_is_given_up() {
 
 #[test]
 fn a_run_ends_when_its_time_is_up() {
-    let (fetcher, server) = (Fetcher::new().with("FETCHER_DEADLINE", "2s"), half_way());
+    let (fetcher, server) = (single().with("FETCHER_DEADLINE", "2s"), half_way());
     let started = std::time::Instant::now();
     let late = pull(&fetcher, &server).expect(69);
     assert!(started.elapsed() < Duration::from_secs(9), "{}", late.stderr);
@@ -129,7 +134,8 @@ fn a_stalled_connection_is_cut_and_asked_again() {
     let started = std::time::Instant::now();
     let outcome = pull(&fetcher, &server).expect(0);
     assert!(started.elapsed() < Duration::from_secs(7), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("stalled or timed out"), "{}", outcome.stderr);
+    let said = ["the connection stalled or timed out", "the connection was too slow for too long"];
+    assert!(said.iter().any(|words| outcome.stderr.contains(words)), "{}", outcome.stderr);
     assert_eq!(tree(&fetcher.model())["model.bin"], noise(100_000));
 }
 
@@ -175,7 +181,7 @@ fn a_wrong_range_is_not_written() {
     });
     let fetcher = hasty();
     let failed = pull(&fetcher, &server).expect(64);
-    assert!(failed.last_words.contains("expected a range from 20000, got one from Some(7)"), "{failed:?}");
+    assert!(failed.last_words.contains("expected a range from 20000, got one from 7"), "{failed:?}");
     assert!(tree(&fetcher.model()).is_empty());
 }
 
@@ -206,14 +212,14 @@ fn s3_requests_are_signed_with_a_session_or_not_at_all() {
 
 #[test]
 fn a_terminal_shows_a_bar_and_a_log_a_line_every_ten_seconds() {
-    let (fetcher, server) = (Fetcher::new().with("FETCHER_DEADLINE", "12s"), half_way());
+    let (fetcher, server) = (single().with("FETCHER_DEADLINE", "12s"), half_way());
     let uri = format!("{}/model.bin", server.url());
     let logged = fetcher.run(&["pull", "--uri", &uri]).expect(69);
     let lines: Vec<_> = logged.stderr.lines().filter(|line| line.contains("fetching: ")).collect();
     assert_eq!(lines.len(), 2, "when it begins and ten seconds later: {}", logged.stderr);
     assert!(lines[1].contains("1.4 MiB of 2.8 MiB at ") && lines[1].contains("percent=50"), "{}", lines[1]);
 
-    let (fetcher, server) = (Fetcher::new().with("FETCHER_DEADLINE", "3s").with("TERM", "xterm"), half_way());
+    let (fetcher, server) = (single().with("FETCHER_DEADLINE", "3s").with("TERM", "xterm"), half_way());
     let inner = fetcher.command(&["pull", "--uri", &format!("{}/model.bin", server.url())]);
     let mut terminal = Command::new("script");
     let line: Vec<_> = inner.get_args().map(|word| word.to_str().unwrap().to_owned()).collect();
@@ -270,9 +276,12 @@ fn interrupt(fetcher: &Fetcher, server: &FaultServer, signal: Signal) -> std::pr
     let uri = format!("{}/model.bin", server.url());
     let mut command = fetcher.command(&["pull", "--uri", &uri]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let part = fetcher.layout().staging().join("parts/000000.part");
+    // The journal has it a moment after the disk.
+    let journal = fetcher.layout().staging().join("journal.jsonl");
     poll::until("bytes in the staging area", Duration::from_secs(20), || {
-        fs::metadata(&part).ok().filter(|part| part.len() >= 1_000_000).map(drop)
+        let text = fs::read_to_string(&journal).ok()?;
+        let line: serde_json::Value = serde_json::from_str(text.lines().last()?).ok()?;
+        line["landed"][0]["end"].as_u64().filter(|end| *end >= 1_000_000).map(drop)
     });
     kill_process(Pid::from_child(&child), signal).unwrap();
     child.wait_with_output().unwrap()
@@ -280,7 +289,7 @@ fn interrupt(fetcher: &Fetcher, server: &FaultServer, signal: Signal) -> std::pr
 
 #[test]
 fn sigterm_keeps_what_is_there_and_the_next_start_goes_on() {
-    let (fetcher, server) = (Fetcher::new(), half_way());
+    let (fetcher, server) = (single(), half_way());
     let output = interrupt(&fetcher, &server, Signal::TERM);
     let interrupted = fetcher.outcome(&output).expect(75);
     let words = interrupted.last_words;
@@ -300,16 +309,14 @@ fn sigterm_keeps_what_is_there_and_the_next_start_goes_on() {
 }
 
 #[test]
-fn sigkill_loses_no_more_than_a_buffer_and_what_is_kept_is_checked() {
-    let (fetcher, server) = (Fetcher::new(), half_way());
+fn sigkill_loses_no_more_than_a_moment_and_what_is_kept_is_checked() {
+    let (fetcher, server) = (single(), half_way());
     let output = interrupt(&fetcher, &server, Signal::KILL);
     assert_eq!(output.status.signal(), Some(9));
     assert!(!fetcher.has_receipt() && tree(&fetcher.model()).is_empty());
-    let part = fetcher.layout().staging().join("parts/000000.part");
-    let kept = fs::read(&part).unwrap();
-    assert_eq!(kept, noise(SIZE)[..kept.len()]);
     fetcher.run(&["pull", "--uri", &format!("{}/model.bin", server.url())]).expect(0);
     assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), noise(SIZE));
+    assert!(fetcher.receipt().resumed_bytes >= 1_000_000);
     let attempt = handoff::Progress::read(&fetcher.layout().progress()).unwrap().attempt;
     assert_eq!(attempt, 2);
 }
@@ -343,7 +350,7 @@ fn what_an_earlier_run_left_wrong_is_fetched_anew() {
 
 #[test]
 fn two_fetchers_do_not_work_on_one_volume() {
-    let (fetcher, server) = (Fetcher::new(), half_way());
+    let (fetcher, server) = (single(), half_way());
     let uri = format!("{}/model.bin", server.url());
     let mut first = fetcher.command(&["pull", "--uri", &uri]).stderr(Stdio::null()).spawn().unwrap();
     poll::until("the first to begin", Duration::from_secs(20), || {

@@ -27,9 +27,15 @@ impl Request {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The first byte that a `Range: bytes=<first>-` asks for.
+    /// The first byte that the request asks for, if it asks for a range.
     pub fn offset(&self) -> Option<usize> {
-        self.header("range")?.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+        self.range().map(|(first, _)| first)
+    }
+
+    /// First and last byte of `Range: bytes=<first>-<last>`; the last may be missing.
+    pub fn range(&self) -> Option<(usize, Option<usize>)> {
+        let (first, last) = self.header("range")?.strip_prefix("bytes=")?.split_once('-')?;
+        Some((first.parse().ok()?, last.parse().ok()))
     }
 }
 
@@ -56,15 +62,16 @@ impl Answer {
 
     /// The answer to a request for `content`, by the rules: the range that is asked for, with an ETag.
     pub fn file(request: &Request, content: &[u8], etag: &str) -> Self {
-        let (status, body) = match request.offset() {
-            Some(first) => ("206 Partial Content", content.get(first..).unwrap_or_default()),
+        let end = content.len().saturating_sub(1);
+        let range = request.range().map(|(first, last)| (first, last.unwrap_or(end).min(end)));
+        let (status, body) = match range {
+            Some((first, last)) => ("206 Partial Content", content.get(first..=last).unwrap_or_default()),
             None => ("200 OK", content),
         };
         let answer = Self { status: status.to_owned(), body: body.to_vec(), ..Self::default() };
         let answer = answer.with("ETag", etag);
-        match request.offset() {
-            Some(first) => {
-                let last = content.len().saturating_sub(1);
+        match range {
+            Some((first, last)) => {
                 answer.with("Content-Range", &format!("bytes {first}-{last}/{}", content.len()))
             }
             None => answer,

@@ -18,6 +18,8 @@ pub enum Artifacts<'a> {
     /// In a folder behind the server, which hands them out itself: `mlflow-artifacts:`. MLflow's default.
     #[default]
     Proxied,
+    /// In a folder that exists, behind the server, which hands them out itself: `mlflow-artifacts:`.
+    ProxiedFolder(&'a Path),
     /// In a folder that clients read themselves: `file://`.
     Folder,
     /// In a bucket, given by the name of one that exists, that clients read themselves: `s3://`.
@@ -201,6 +203,7 @@ fn artifact_arguments(artifacts: Artifacts<'_>, folder: &Path) -> Vec<String> {
     let proxied = |root| vec!["--artifacts-destination".to_owned(), root];
     match artifacts {
         Artifacts::Proxied => proxied(folder),
+        Artifacts::ProxiedFolder(folder) => proxied(folder.display().to_string()),
         Artifacts::Folder => direct(format!("file://{folder}")),
         Artifacts::Bucket(_, bucket) => direct(format!("s3://{bucket}/mlflow")),
         Artifacts::ProxiedBucket(_, bucket) => proxied(format!("s3://{bucket}/mlflow")),

@@ -125,8 +125,11 @@ fn nginx(folder: &str, listen: &str) -> Command {
 }
 
 /// A certificate for `localhost` and the authority that signed it: a server's certificate must not be its own
-/// authority's.
-fn make_certificate(folder: &Path) {
+/// authority's. The folder gets `authority.pem`, `server.pem` and `server.key`.
+///
+/// # Panics
+/// When `openssl` fails.
+pub fn make_certificate(folder: &Path) {
     let script = "
         key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
         openssl req -x509 $key -keyout authority.key -out authority.pem -subj /CN=authority -days 2

@@ -25,5 +25,5 @@ pub use layout::Layout;
 pub use model::ModelId;
 pub use path::SafePath;
 pub use persist::ReadError;
-pub use progress::{Failure, Phase, Progress};
+pub use progress::{Connections, Failure, Phase, Progress};
 pub use receipt::{FileEntry, NotInPlace, Receipt, Resolved};

@@ -1,7 +1,7 @@
 //! `progress.json`: what the fetcher is doing now.
 //!
 //! # Schema history
-//! * 1: first.
+//! * 1: first. Later also `connections`, which a reader may find missing.
 
 use std::fmt;
 use std::path::Path;
@@ -65,7 +65,7 @@ pub struct Progress {
     pub model: ModelId,
     /// What is happening.
     pub phase: Phase,
-    /// Bytes that are on disk and hashed.
+    /// Bytes that are on disk; the hash is at most a few blocks behind.
     pub bytes: u64,
     /// Bytes there will be; absent while it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +79,9 @@ pub struct Progress {
     /// Seconds left at that throughput.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<u64>,
+    /// How the connections are doing; present while there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<Connections>,
     /// Which start of the fetcher on this volume this is, from 1.
     pub attempt: u32,
     /// Why the run failed.
@@ -86,6 +89,18 @@ pub struct Progress {
     pub error: Option<Failure>,
     /// When this was written.
     pub updated_at: Timestamp,
+}
+
+/// How the connections of a fetch are doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connections {
+    /// How many are at work.
+    pub open: u32,
+    /// Recent throughput of the slowest, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowest_bytes_per_second: Option<u64>,
+    /// Requests that were made again in this run.
+    pub retries: u32,
 }
 
 /// Why a run failed.

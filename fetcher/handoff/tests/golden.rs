@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use handoff::{
-    Failure, FileEntry, Integrity, ModelDigest, ModelId, Phase, Progress, ReadError, Receipt, Resolved,
+    Connections, Failure, FileEntry, Integrity, ModelDigest, ModelId, Phase, Progress, ReadError, Receipt, Resolved,
     Sha256Digest,
 };
 
@@ -54,6 +54,7 @@ fn progress() -> Progress {
         total_files: 2,
         bytes_per_second: 10,
         eta_seconds: None,
+        connections: None,
         attempt: 2,
         error: Some(Failure { code: 69, message: "store unreachable".into() }),
         updated_at: "2026-11-20T10:00:00Z".parse().unwrap(),
@@ -80,6 +81,20 @@ fn progress_is_written_as_the_golden_file_and_reads_back() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
     assert_eq!(Progress::read(&data("progress-v1.json")).unwrap(), progress());
     assert_eq!(progress().percent(), Some(25));
+}
+
+#[test]
+fn progress_tells_of_connections_and_reads_without_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("progress.json");
+    let connections = Connections { open: 4, slowest_bytes_per_second: Some(5), retries: 3 };
+    let phase = Phase::Fetching;
+    let fetching = Progress { phase, error: None, connections: Some(connections), ..progress() };
+    fetching.write(&path).unwrap();
+    let golden = std::fs::read_to_string(data("progress-v1-connections.json")).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
+    assert_eq!(Progress::read(&data("progress-v1-connections.json")).unwrap(), fetching);
+    assert_eq!(Progress::read(&data("progress-v1.json")).unwrap().connections, None);
 }
 
 #[test]

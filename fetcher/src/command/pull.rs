@@ -8,12 +8,13 @@ use crate::byte_size::ByteSize;
 use crate::chain;
 use crate::config::Pull;
 use crate::error::Error;
+use crate::memory::{Memory, container_limit};
 use crate::plan::Plan;
 use crate::report::ticker::Ticker;
 use crate::report::{Tracker, now};
 use crate::retry::Budget;
-use crate::transfer::Transfer;
 use crate::transfer::staging::Staging;
+use crate::transfer::{self, Transfer};
 use crate::verify::{VerifiedModel, seal};
 use crate::volume::{Volume, failed};
 
@@ -69,7 +70,8 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     }
     tracker.phase(Phase::Resolving);
     let budget = Budget::new(job.network.attempts, job.network.deadline);
-    let (plan, stores) = super::plan(&job.wanted, &job.network.connect()?, &budget).await?;
+    let connection = job.network.connect()?;
+    let plan = super::plan(&job.wanted, &connection, &budget).await?;
     if let Some(receipt) = &found
         && job.wanted.reference.is_floating()
         && receipt.resolved == plan.resolved
@@ -88,15 +90,25 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     );
     tracker.planned(plan.total_bytes(), plan.files.len());
     let area = volume.layout().staging();
-    let staging = Staging::open(&area, &plan).map_err(failed("open", &area))?;
-    let staged = staging.bytes().map_err(failed("look at", &area))?;
-    let known: u64 = plan.files.iter().filter_map(|file| file.size).sum();
-    volume.check_space(known.saturating_sub(staged))?;
+    let staging = Staging::open(&area, &plan, volume.boot_id()).map_err(failed("open", &area))?;
+    let allocated = staging.allocated().map_err(failed("look at", &area))?;
+    volume.check_space(plan.files.iter().filter_map(|file| file.size), allocated)?;
     volume.invalidate()?;
 
     tracker.phase(Phase::Fetching);
-    let transfer = Transfer { stores, connections: job.connections, budget, tracker: Arc::clone(tracker) };
-    let files = transfer.run(&plan, staging).await?;
+    // The connections of one client stay with the thread that opened them, so each thread has a client.
+    let threads = transfer::threads(job.connections);
+    let stores = (0..threads).map(|_| super::stores(&plan, &connection.apart()?));
+    let transfer = Transfer {
+        stores: stores.collect::<Result<_, Error>>()?,
+        connections: job.connections,
+        memory: Memory::divide(container_limit(), job.memory, job.connections, plan.total_bytes()),
+        budget,
+        stall: job.network.stall,
+        slowest: job.slowest,
+        tracker: Arc::clone(tracker),
+    };
+    let files = transfer.run(&plan, &staging).await?;
     tracker.phase(Phase::Verifying);
     let model = seal(files, &plan)?;
     tracker.phase(Phase::Publishing);

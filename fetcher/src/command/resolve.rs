@@ -11,7 +11,7 @@ use crate::retry::Budget;
 
 pub(crate) async fn run(job: &Resolve) -> Result<String, Error> {
     let budget = Budget::new(job.network.attempts, job.network.deadline);
-    let (plan, _) = super::plan(&job.wanted, &job.network.connect()?, &budget).await?;
+    let plan = super::plan(&job.wanted, &job.network.connect()?, &budget).await?;
     let text = match job.output {
         OutputFormat::Text => for_people(&plan),
         OutputFormat::Json => {

@@ -98,7 +98,7 @@ impl Display {
             None => {
                 if progress.phase != self.last_phase || self.last_line.elapsed() >= LINE {
                     (self.last_phase, self.last_line) = (progress.phase, Instant::now());
-                    line(&progress, self.tracker.retries());
+                    line(&progress);
                 }
             }
         }
@@ -122,10 +122,18 @@ fn style() -> ProgressStyle {
 fn beside_the_bar(progress: &Progress) -> String {
     let left = progress.eta_seconds.map_or_else(String::new, |seconds| format!(", {seconds} s left"));
     let rate = ByteSize(progress.bytes_per_second);
-    format!("{rate}/s{left}, {}/{} files of {}", progress.files, progress.total_files, progress.model)
+    let connections = progress.connections.map_or_else(String::new, |connections| {
+        let slowest = connections.slowest_bytes_per_second.map(ByteSize);
+        let slowest = slowest.map_or_else(String::new, |slowest| format!(", slowest {slowest}/s"));
+        let retries = connections.retries;
+        let retried = if retries > 0 { format!(", {retries} retries") } else { String::new() };
+        format!(", {} connections{slowest}{retried}", connections.open)
+    });
+    let (files, total) = (progress.files, progress.total_files);
+    format!("{rate}/s{left}, {files}/{total} files of {}{connections}", progress.model)
 }
 
-fn line(progress: &Progress, retries: u32) {
+fn line(progress: &Progress) {
     if progress.phase != Phase::Fetching {
         return tracing::info!(phase = progress.phase.name(), "{} {}", progress.model, progress.phase);
     }
@@ -137,7 +145,9 @@ fn line(progress: &Progress, retries: u32) {
         files = progress.files,
         total_files = progress.total_files,
         eta_seconds = progress.eta_seconds,
-        retries,
+        connections = progress.connections.map(|connections| connections.open),
+        slowest_bytes_per_second = progress.connections.and_then(|connections| connections.slowest_bytes_per_second),
+        retries = progress.connections.map(|connections| connections.retries),
         "{} {}: {} of {total} at {}/s",
         progress.model,
         progress.phase,

@@ -52,6 +52,16 @@ pub enum StoreError {
         /// The transport's own error.
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// The server says that it has too much to do.
+    #[error("{what} is unavailable: {status}")]
+    Busy {
+        /// What was asked for.
+        what: String,
+        /// What the server said.
+        status: String,
+        /// How long the server asked us to wait.
+        retry_after: Option<Duration>,
+    },
     /// The server's certificate was not signed by anybody who is trusted here.
     #[error("the certificate of {what} is not trusted: {reason}")]
     Untrusted {
@@ -133,6 +143,9 @@ impl StoreError {
                 let (reason, retry_after) = (reason.clone(), *retry_after);
                 Self::Unavailable { what, reason, retry_after, source: None }
             }
+            Self::Busy { status, retry_after, .. } => {
+                Self::Busy { what, status: status.clone(), retry_after: *retry_after }
+            }
             Self::Untrusted { reason, .. } => Self::Untrusted { what, reason: reason.clone() },
             Self::Changed { .. } => Self::Changed { what },
             Self::Exists { .. } => Self::Exists { what },
@@ -149,7 +162,7 @@ impl StoreError {
         match self {
             Self::NotFound { .. } => Class::NotFound,
             Self::Denied { .. } => Class::Denied,
-            Self::Unavailable { .. } => Class::Retryable,
+            Self::Unavailable { .. } | Self::Busy { .. } => Class::Retryable,
             Self::Changed { .. } => Class::Integrity,
             Self::Local { .. } => Class::Local,
             Self::Untrusted { .. }
@@ -171,7 +184,7 @@ impl StoreError {
     /// How long the server asked us to wait, if it did.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unavailable { retry_after, .. } => *retry_after,
+            Self::Unavailable { retry_after, .. } | Self::Busy { retry_after, .. } => *retry_after,
             _ => None,
         }
     }

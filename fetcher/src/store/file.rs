@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream;
 use handoff::SafePath;
 
-use super::{Body, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
+use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
 use crate::limits::Limits;
 
 const CHUNK_BYTES: usize = 512 * 1024;
@@ -68,24 +68,28 @@ impl Store for FileStore {
         &'a self,
         path: &'a SafePath,
         expected: Option<&'a Identity>,
-        offset: u64,
+        range: ByteRange,
     ) -> BoxFuture<'a, Result<Body, StoreError>> {
         let expected = expected.cloned();
         let located = path.below(&self.root);
         blocking(move || {
             let mut file = File::open(&located).map_err(local(&located))?;
-            let found = identity(&file.metadata().map_err(local(&located))?);
+            let metadata = file.metadata().map_err(local(&located))?;
+            let (found, size) = (identity(&metadata), Some(metadata.len()));
             if expected.is_some_and(|expected| expected != found) {
                 return Err(StoreError::Changed { what: located.display().to_string() });
             }
-            file.seek(SeekFrom::Start(offset)).map_err(local(&located))?;
-            Ok(Body { starts_at: offset, identity: Some(found), chunks: Box::pin(chunks(file, located)) })
+            file.seek(SeekFrom::Start(range.start)).map_err(local(&located))?;
+            let length = range.end.map_or(u64::MAX, |end| end.saturating_sub(range.start));
+            let chunks = Box::pin(chunks(file.take(length), located));
+            let (starts_at, ends_at) = (range.start, range.end.or(size));
+            Ok(Body { starts_at, identity: Some(found), size, ends_at, chunks })
         })
         .boxed()
     }
 }
 
-fn chunks(file: File, path: PathBuf) -> impl stream::Stream<Item = Result<Bytes, StoreError>> + Send {
+fn chunks(file: io::Take<File>, path: PathBuf) -> impl stream::Stream<Item = Result<Bytes, StoreError>> + Send {
     stream::try_unfold((file, path), |(mut file, path)| {
         blocking(move || {
             let mut chunk = vec![0; CHUNK_BYTES];

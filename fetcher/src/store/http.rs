@@ -20,7 +20,7 @@ use reqwest::header::{
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
-use super::{Body, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
+use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
 use crate::connection::Connection;
 use crate::http::{join, send};
 use crate::redact::Redacted;
@@ -72,10 +72,10 @@ impl Store for HttpStore {
         &'a self,
         path: &'a SafePath,
         identity: Option<&'a Identity>,
-        offset: u64,
+        range: ByteRange,
     ) -> BoxFuture<'a, Result<Body, StoreError>> {
         let url = if self.is_file { self.root.clone() } else { self.below(path) };
-        async move { get(self.client.get(url.clone()), &url, identity, offset).await }.boxed()
+        async move { get(self.client.get(url.clone()), &url, identity, range).await }.boxed()
     }
 }
 
@@ -89,22 +89,26 @@ fn identity(headers: &HeaderMap) -> Option<Identity> {
     etag.starts_with('"').then(|| Identity(etag.to_owned()))
 }
 
-/// Asks for a file from `offset` on and checks that the answer is what was asked for.
+/// Asks for a range of a file and checks that the answer is what was asked for.
 pub(super) async fn get(
     request: RequestBuilder,
     url: &Url,
     expected: Option<&Identity>,
-    offset: u64,
+    range: ByteRange,
 ) -> Result<Body, StoreError> {
     let mut request = identity_encoded(request);
-    if offset > 0 {
-        request = request.header(RANGE, format!("bytes={offset}-"));
+    if range != ByteRange::WHOLE {
+        request = request.header(RANGE, range.to_string());
     }
     if let Some(Identity(etag)) = expected {
         request = request.header(IF_MATCH, etag);
     }
-    let response = send(request, url, &[]).await?;
     let what = || Redacted(url).to_string();
+    let response = send(request, url, &[StatusCode::RANGE_NOT_SATISFIABLE]).await?;
+    if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+        // The file has become shorter than it was listed or described.
+        return Err(StoreError::Changed { what: what() });
+    }
     let malformed = |reason: String| StoreError::Malformed { what: what(), reason };
     if let Some(encoding) = response.headers().get(CONTENT_ENCODING)
         && encoding != "identity"
@@ -116,16 +120,20 @@ pub(super) async fn get(
     if expected.is_some() && identity.is_some() && identity.as_ref() != expected {
         return Err(StoreError::Changed { what: what() });
     }
-    let starts_at = match response.status() {
-        StatusCode::PARTIAL_CONTENT => match first_byte(response.headers()) {
-            Some(first) if first == offset => offset,
-            other => {
-                return Err(malformed(format!("expected a range from {offset}, got one from {other:?}")));
+    let length = response.content_length();
+    let (starts_at, size) = match response.status() {
+        StatusCode::PARTIAL_CONTENT => match content_range(response.headers()) {
+            Some((first, size)) if first == range.start => (first, size),
+            Some((first, _)) => {
+                let reason = format!("expected a range from {}, got one from {first}", range.start);
+                return Err(malformed(reason));
             }
+            None => return Err(malformed(format!("expected a range from {}, got none", range.start))),
         },
-        _ => 0,
+        _ => (0, length),
     };
-    Ok(Body { starts_at, identity, chunks: chunks(response, what()) })
+    let ends_at = length.map(|length| starts_at.saturating_add(length));
+    Ok(Body { starts_at, identity, size, ends_at, chunks: chunks(response, what()) })
 }
 
 fn chunks(
@@ -139,10 +147,12 @@ fn chunks(
     )
 }
 
-/// The first position of `Content-Range: bytes first-last/total`.
-fn first_byte(headers: &HeaderMap) -> Option<u64> {
-    let value = headers.get(CONTENT_RANGE)?.to_str().ok()?;
-    value.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()
+/// The first position and the file's size of `Content-Range: bytes first-last/size`; the size may be `*`.
+fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+    let value = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
+    let (range, size) = value.split_once('/').unwrap_or((value, "*"));
+    let (first, _) = range.split_once('-')?;
+    Some((first.trim().parse().ok()?, size.trim().parse().ok()))
 }
 
 impl HttpStore {
@@ -224,16 +234,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_byte_of_a_range_is_read() {
-        let first = |value: &str| {
+    fn the_first_byte_and_the_size_of_a_range_are_read() {
+        let read = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_RANGE, value.parse().unwrap());
-            first_byte(&headers)
+            content_range(&headers)
         };
-        assert_eq!(first("bytes 5-9/10"), Some(5));
-        assert_eq!(first("bytes 5-9/*"), Some(5));
+        assert_eq!(read("bytes 5-9/10"), Some((5, Some(10))));
+        assert_eq!(read("bytes 5-9/*"), Some((5, None)));
         for bad in ["bytes */10", "5-9/10", "bytes x-9/10", "bytes 5"] {
-            assert_eq!(first(bad), None, "{bad}");
+            assert_eq!(read(bad), None, "{bad}");
         }
     }
 }

@@ -10,7 +10,7 @@ use handoff::SafePath;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Body, Identity, Listing, RemoteFile, Store, StoreError};
+use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError};
 use crate::connection::Connection;
 use crate::credentials::MlflowCredentials;
 use crate::http::{join, read_bounded, send};
@@ -123,13 +123,13 @@ impl Store for MlflowArtifacts {
         &'a self,
         path: &'a SafePath,
         _identity: Option<&'a Identity>,
-        _offset: u64,
+        _range: ByteRange,
     ) -> BoxFuture<'a, Result<Body, StoreError>> {
         let folder = self.folder.split('/').filter(|segment| !segment.is_empty());
         let url = join(&self.endpoint, folder.chain(path.as_str().split('/')));
         async move {
             let request = self.credentials.apply(self.client.get(url.clone()));
-            super::http::get(request, &url, None, 0).await
+            super::http::get(request, &url, None, ByteRange::WHOLE).await
         }
         .boxed()
     }

@@ -22,7 +22,7 @@ use object_store::{
 };
 use tokio::io::AsyncReadExt as _;
 
-use super::{Body, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
+use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
 use crate::chain::causes;
 use crate::connection::Connection;
 use crate::limits::Limits;
@@ -55,9 +55,13 @@ impl S3Store {
         for (key, value) in connection.s3.settings() {
             builder = builder.with_config(*key, value);
         }
+        if let Some(credentials) = connection.s3_credentials.get() {
+            builder = builder.with_credentials(Arc::clone(credentials));
+        }
         let bucket = builder
             .build()
             .map_err(|error| StoreError::Refused { what: name.clone(), reason: deepest(&error) })?;
+        let _ = connection.s3_credentials.set(Arc::clone(bucket.credentials()));
         Ok(Self { bucket: Arc::new(bucket), name, prefix: prefix.to_owned() })
     }
 
@@ -131,12 +135,15 @@ impl Store for S3Store {
         &'a self,
         path: &'a SafePath,
         identity: Option<&'a Identity>,
-        offset: u64,
+        range: ByteRange,
     ) -> BoxFuture<'a, Result<Body, StoreError>> {
         async move {
             let options = GetOptions {
                 if_match: identity.map(|Identity(etag)| etag.clone()),
-                range: (offset > 0).then_some(GetRange::Offset(offset)),
+                range: match range.end {
+                    Some(end) => Some(GetRange::Bounded(range.start..end)),
+                    None => (range.start > 0).then_some(GetRange::Offset(range.start)),
+                },
                 ..GetOptions::default()
             };
             let what = self.shown(path.as_str());
@@ -146,9 +153,10 @@ impl Store for S3Store {
                 .await
                 .map_err(|error| classify(what.clone(), &error))?;
             let identity = answer.meta.e_tag.clone().map(Identity);
-            let starts_at = answer.range.start;
+            let (starts_at, ends_at) = (answer.range.start, Some(answer.range.end));
+            let size = Some(answer.meta.size);
             let chunks = answer.into_stream().map_err(move |error| classify(what.clone(), &error)).boxed();
-            Ok(Body { starts_at, identity, chunks })
+            Ok(Body { starts_at, identity, size, ends_at, chunks })
         }
         .boxed()
     }

@@ -1,58 +1,128 @@
-//! The staging area: partial files, and the mark that says of which plan.
+//! The staging area: partial files, the journal of what is in them, and the mark that says of which plan.
 //!
 //! Files are named by their number in the plan, so no name from outside is used before its file is verified.
 //! The mark is a digest over the plan: a plan that differs in anything, a size, an ETag, a path, starts with an
-//! empty area.
+//! empty area. It also names the boot of the node: what was written before a restart of the node may be lost
+//! without a trace, so of that only files are kept whose digest is known beforehand.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use handoff::Sha256Digest;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
+use super::journal::{self, Journal, Kept};
 use crate::plan::Plan;
 
 const MARK: &str = "plan.sha256";
 const PARTS: &str = "parts";
+const JOURNAL: &str = "journal.jsonl";
+/// Unit of `st_blocks`, whatever the file system's own is; stat(2).
+const STAT_BLOCK: u64 = 512;
 
 /// The staging area of one plan.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Staging {
     parts: PathBuf,
+    journal: PathBuf,
+    kept: BTreeMap<usize, Kept>,
 }
 
 impl Staging {
-    /// Opens the area in `directory`, empty unless it was left by the same plan.
+    /// Opens the area in `directory`, empty unless it was left by the same plan. `boot_id` names this boot of the
+    /// node.
     ///
     /// # Errors
     /// As the file system does.
-    pub fn open(directory: &Path, plan: &Plan) -> io::Result<Self> {
-        let (mark, parts) = (directory.join(MARK), directory.join(PARTS));
+    pub fn open(directory: &Path, plan: &Plan, boot_id: &str) -> io::Result<Self> {
+        let (mark, parts, journal) = (directory.join(MARK), directory.join(PARTS), directory.join(JOURNAL));
         let digest = digest(plan)?;
-        if fs::read_to_string(&mark).ok().as_ref() != Some(&digest) {
+        let found = fs::read_to_string(&mark).unwrap_or_default();
+        let mut lines = found.lines();
+        let (same_plan, same_boot) = (lines.next() == Some(&digest), lines.next() == Some(boot_id));
+        let mut kept = BTreeMap::new();
+        if same_plan {
+            kept = journal::read(&journal)?;
+            kept.retain(|number, kept| {
+                let vouched = plan.files.get(*number).is_some_and(|file| file.expected.is_some());
+                let part = fs::metadata(part(&parts, *number));
+                let whole = part.is_ok_and(|part| part.len() >= kept.landed.end());
+                whole && !kept.landed.is_empty() && (vouched || (same_boot && !boot_id.is_empty()))
+            });
+        } else {
             match fs::remove_dir_all(&parts) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
             fs::create_dir_all(&parts)?;
-            fs::write(&mark, digest)?;
         }
-        Ok(Self { parts })
+        if !(same_plan && same_boot) {
+            // What is kept from before is in memory, and gets into the new journal from there.
+            fs::write(&journal, "")?;
+            Journal::open(&journal)?.write(kept.clone().into_iter().collect())?;
+            fs::write(&mark, format!("{digest}\n{boot_id}\n"))?;
+        }
+        Ok(Self { parts, journal, kept })
     }
 
     /// The staging file of the plan's file number `index`.
     pub fn file(&self, index: usize) -> PathBuf {
-        self.parts.join(format!("{index:06}.part"))
+        part(&self.parts, index)
     }
 
-    /// Bytes that are already there.
+    /// What an earlier run left of that file.
+    pub fn kept(&self, index: usize) -> Option<&Kept> {
+        self.kept.get(&index)
+    }
+
+    /// The journal, to be continued.
     ///
     /// # Errors
     /// As the file system does.
-    pub fn bytes(&self) -> io::Result<u64> {
-        let sizes = fs::read_dir(&self.parts)?.map(|entry| entry?.metadata().map(|found| found.len()));
-        sizes.sum()
+    pub fn journal(&self) -> io::Result<Journal> {
+        Journal::open(&self.journal)
     }
+
+    /// Bytes of the volume that the area takes up already: blocks, not lengths, since a file may have holes.
+    ///
+    /// # Errors
+    /// As the file system does.
+    pub fn allocated(&self) -> io::Result<u64> {
+        let blocks = fs::read_dir(&self.parts)?.map(|entry| entry?.metadata().map(|found| found.blocks()));
+        Ok(blocks.sum::<io::Result<u64>>()?.saturating_mul(STAT_BLOCK))
+    }
+}
+
+fn part(parts: &Path, index: usize) -> PathBuf {
+    parts.join(format!("{index:06}.part"))
+}
+
+/// Opens a staging file and has its blocks set aside, so that a volume without room says so now. What is in the
+/// file stays.
+///
+/// # Errors
+/// As the file system does.
+pub(super) fn open_part(path: &Path, size: Option<u64>) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let Some(size) = size else {
+        file.set_len(0)?;
+        return Ok(file);
+    };
+    if file.metadata()?.len() > size {
+        file.set_len(size)?;
+    }
+    if size > 0 {
+        match fallocate(&file, FallocateFlags::empty(), 0, size) {
+            // NFS, FUSE and others that cannot.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(size)?,
+            other => other?,
+        }
+    }
+    Ok(file)
 }
 
 /// The digest over a plan. An ETag tells contents apart at one address only, and a plan shows addresses without
@@ -69,8 +139,9 @@ fn digest(plan: &Plan) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{PlannedFile, Source};
-    use handoff::{ModelId, Resolved};
+    use crate::plan::{Expected, PlannedFile, Source};
+    use crate::transfer::extents::Extents;
+    use handoff::{Integrity, ModelId, Resolved};
 
     fn plan(store: &str, size: u64) -> Plan {
         let (store, path) = store.parse::<crate::uri::StoreUri>().unwrap().split_file().unwrap();
@@ -85,15 +156,21 @@ mod tests {
         }
     }
 
+    /// Opens the area, tells how much of the file is kept, and leaves four bytes of it.
+    fn left(folder: &Path, plan: &Plan, boot_id: &str) -> u64 {
+        let area = Staging::open(folder, plan, boot_id).unwrap();
+        let found = area.kept(0).map_or(0, |kept| kept.landed.bytes());
+        fs::write(area.file(0), "part").unwrap();
+        let mut landed = Extents::default();
+        landed.insert(0..4);
+        area.journal().unwrap().write(vec![(0, Kept { landed, identity: None })]).unwrap();
+        found
+    }
+
     #[test]
     fn only_the_same_plan_finds_what_was_left() {
         let folder = tempfile::tempdir().unwrap();
-        let left = |store: &str, size| {
-            let area = Staging::open(folder.path(), &plan(store, size)).unwrap();
-            let found = area.bytes().unwrap();
-            fs::write(area.file(0), "part").unwrap();
-            found
-        };
+        let left = |store: &str, size| left(folder.path(), &plan(store, size), "boot");
         assert_eq!(left("https://h/get?file=one", 9), 0);
         assert_eq!(left("https://h/get?file=one", 9), 4);
         assert_eq!(left("https://h/get?file=two", 9), 0, "another query");
@@ -101,5 +178,34 @@ mod tests {
         assert_eq!(left("https://h/get?file=two", 8), 4);
         let mark = fs::read_to_string(folder.path().join(MARK)).unwrap();
         assert!(!mark.contains("two"), "{mark}");
+    }
+
+    #[test]
+    fn after_a_restart_of_the_node_only_what_can_be_checked_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut plan = plan("https://h/a", 9);
+        assert_eq!(left(folder.path(), &plan, "one"), 0);
+        assert_eq!(left(folder.path(), &plan, "two"), 0);
+        assert_eq!(left(folder.path(), &plan, "two"), 4);
+        assert_eq!(left(folder.path(), &plan, ""), 0, "without /proc nobody knows");
+        let sha256 = Sha256Digest::of(b"x");
+        plan.files[0].expected = Some(Expected { sha256, rung: Integrity::Registry });
+        assert_eq!(left(folder.path(), &plan, "two"), 0);
+        assert_eq!(left(folder.path(), &plan, "three"), 4);
+        fs::write(folder.path().join("parts/000000.part"), "par").unwrap();
+        let area = Staging::open(folder.path(), &plan, "three").unwrap();
+        assert_eq!(area.kept(0), None, "shorter than the journal says");
+    }
+
+    #[test]
+    fn space_is_set_aside_when_a_part_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let area = Staging::open(folder.path(), &plan("https://h/a", 9), "boot").unwrap();
+        fs::write(area.file(0), vec![7; 2_000_000]).unwrap();
+        open_part(&area.file(0), Some(1_000_000)).unwrap();
+        assert_eq!(fs::read(area.file(0)).unwrap(), vec![7; 1_000_000], "what is there stays");
+        assert!(area.allocated().unwrap() >= 1_000_000);
+        open_part(&area.file(0), None).unwrap();
+        assert_eq!(area.allocated().unwrap(), 0);
     }
 }

@@ -65,6 +65,7 @@ fn progress(phase: Fetcher) -> Progress {
         total_files: 1,
         bytes_per_second: 0,
         eta_seconds: None,
+        connections: None,
         attempt: 1,
         error: None,
         updated_at: "2026-11-20T10:00:00Z".parse().unwrap(),

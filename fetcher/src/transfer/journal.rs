@@ -1,0 +1,125 @@
+//! The resume journal: what is on the disk of each file, so that a restarted container goes on from it.
+//!
+//! Staging files are allocated whole, so their length says nothing. The journal is a text file that only grows: a
+//! line of JSON for each file that changed since the last writing, written after the bytes it speaks of; the last line
+//! of a file counts. A line that was cut off is ignored with everything after it. Nothing that it says is trusted
+//! further than to save a request: what is kept is hashed again, and bytes are only gone on with when the source
+//! still names the same content.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::board::FileNumber;
+use super::extents::Extents;
+use crate::limits::Limits;
+use crate::store::Identity;
+
+/// What there is of one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The bytes.
+    pub landed: Extents,
+    /// Which content they are of, where the source said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    file: FileNumber,
+    #[serde(flatten)]
+    kept: Kept,
+}
+
+/// An open journal.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+}
+
+impl Journal {
+    /// Opens the journal at `path` to be continued.
+    ///
+    /// # Errors
+    /// As the file system does.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: OpenOptions::new().append(true).create(true).open(path)? })
+    }
+
+    /// Adds the state of some files.
+    ///
+    /// # Errors
+    /// As the file system does.
+    pub(super) fn write(&mut self, changes: Vec<(FileNumber, Kept)>) -> io::Result<()> {
+        let mut text = Vec::new();
+        for (file, kept) in changes {
+            serde_json::to_writer(&mut text, &Line { file, kept })?;
+            text.push(b'\n');
+        }
+        self.file.write_all(&text)
+    }
+}
+
+/// Reads what a journal says; nothing where there is none.
+///
+/// # Errors
+/// As the file system does.
+pub fn read(path: &Path) -> io::Result<BTreeMap<FileNumber, Kept>> {
+    let mut files = BTreeMap::new();
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
+        opened => opened?,
+    };
+    for line in BufReader::new(file).split(b'\n') {
+        let Ok(line) = serde_json::from_slice::<Line>(&line?) else { break };
+        if !line.kept.landed.is_sound() || line.file >= Limits::DEFAULT.files {
+            break;
+        }
+        files.insert(line.file, line.kept);
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(end: u64) -> Kept {
+        let mut landed = Extents::default();
+        landed.insert(0..end);
+        Kept { landed, identity: Some(Identity("\"v1\"".into())) }
+    }
+
+    #[test]
+    fn the_last_line_of_a_file_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        assert_eq!(read(&path).unwrap(), BTreeMap::new());
+        Journal::open(&path).unwrap().write(vec![(0, kept(5)), (7, kept(1))]).unwrap();
+        Journal::open(&path).unwrap().write(vec![(0, kept(9))]).unwrap();
+        assert_eq!(read(&path).unwrap(), BTreeMap::from([(0, kept(9)), (7, kept(1))]));
+    }
+
+    #[test]
+    fn a_journal_that_was_cut_off_or_spoiled_counts_up_to_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        Journal::open(&path).unwrap().write(vec![(0, kept(5)), (1, kept(6))]).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for cut in 0..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let found = read(&path).unwrap().len();
+            // A line without its end may still be whole.
+            assert_eq!(found, usize::from(cut + 1 >= first) + usize::from(cut + 1 >= whole.len()), "{cut}");
+        }
+        for bad in [r#"{"file":0,"landed":[{"start":5,"end":5}]}"#, r#"{"file":99999999,"landed":[]}"#, "\0\0"] {
+            std::fs::write(&path, format!("{bad}\n{{\"file\":1,\"landed\":[]}}\n")).unwrap();
+            assert_eq!(read(&path).unwrap(), BTreeMap::new(), "{bad}");
+        }
+    }
+}

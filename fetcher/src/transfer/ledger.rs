@@ -1,0 +1,310 @@
+//! What is here of each file, and how far its hash has come.
+//!
+//! Bytes land in any order, and a hash wants them in order. Each file has a frontier: everything before it is
+//! hashed. What lands at the frontier is kept in memory until it is hashed, which is soon; what lands beyond it is
+//! kept while there is room, and otherwise read back from the disk when the frontier gets there. What an earlier run
+//! left behind is taken in the same way, so it is hashed again like everything else.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs::File;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::block::Block;
+use super::board::FileNumber;
+use super::extents::Extents;
+use super::journal::Kept;
+use crate::plan::PlannedFile;
+use crate::store::Identity;
+use crate::verify::{VerifiedFile, Verifier, VerifyError};
+
+/// Bytes read back from the disk at a time.
+const READ_BACK: u64 = 512 << 10;
+
+/// Bytes that have to be read back. None, of a file that is at its end.
+#[derive(Debug)]
+pub(super) struct OnDisk {
+    pub path: PathBuf,
+    pub handle: Option<Arc<File>>,
+    pub range: Range<u64>,
+}
+
+/// A piece of hashing: the next bytes of one file. The verifier is out of the ledger meanwhile.
+#[derive(Debug)]
+pub(super) struct Job {
+    file: FileNumber,
+    generation: u32,
+    pub verifier: Box<Verifier>,
+    /// The bytes, as far as they are in memory; what is not hashed of them comes back with the job.
+    pub block: Block,
+    /// Where they are instead.
+    pub on_disk: Option<OnDisk>,
+}
+
+/// A file that is at its end.
+pub(super) enum Outcome {
+    /// It is what it must be.
+    Verified,
+    /// It is not, and an earlier run had left some of it: it is to be fetched anew.
+    Anew {
+        /// Bytes that were counted for it.
+        bytes: u64,
+        /// Bytes of those that an earlier run had left.
+        kept: u64,
+    },
+    /// It is not what it must be.
+    Wrong(VerifyError),
+}
+
+#[derive(Debug)]
+struct Entry {
+    planned: PlannedFile,
+    staged: PathBuf,
+    handle: Option<Arc<File>>,
+    /// Its end, once that is known.
+    end: Option<u64>,
+    identity: Option<Identity>,
+    landed: Extents,
+    kept: u64,
+    frontier: u64,
+    /// Out while a job is under way.
+    verifier: Option<Box<Verifier>>,
+    /// Blocks at and beyond the frontier that are still in memory.
+    blocks: BTreeMap<u64, Block>,
+    queued: bool,
+    /// Counts how often it was begun anew, so that a job from before is not taken for one from after.
+    generation: u32,
+}
+
+impl Entry {
+    fn has_work(&self) -> bool {
+        self.verifier.is_some()
+            && (self.landed.reach(self.frontier) > self.frontier || self.end == Some(self.frontier))
+    }
+
+    fn reset(&mut self) {
+        self.blocks.clear();
+        self.landed = Extents::default();
+        (self.kept, self.frontier, self.generation) = (0, 0, self.generation + 1);
+        self.verifier = Some(Box::default());
+        // It may be of another content now.
+        self.identity.clone_from(&self.planned.source.identity);
+        self.end = self.planned.size;
+    }
+}
+
+/// The files of a plan as they come in.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    files: Vec<Entry>,
+    ready: VecDeque<FileNumber>,
+    /// Bytes held in memory for the hash.
+    held: usize,
+    verified: Vec<VerifiedFile>,
+    changed: BTreeSet<FileNumber>,
+}
+
+impl Ledger {
+    /// The files of a plan, with their staging files and what is there of them.
+    pub(super) fn new(files: impl IntoIterator<Item = (PlannedFile, PathBuf, Option<Kept>)>) -> Self {
+        let entry = |(planned, staged, kept): (PlannedFile, PathBuf, Option<Kept>)| {
+            let kept = kept.unwrap_or_default();
+            Entry {
+                staged,
+                handle: None,
+                end: planned.size,
+                identity: planned.source.identity.clone().or(kept.identity),
+                kept: kept.landed.bytes(),
+                landed: kept.landed,
+                frontier: 0,
+                verifier: Some(Box::default()),
+                blocks: BTreeMap::new(),
+                queued: false,
+                generation: 0,
+                planned,
+            }
+        };
+        let files: Vec<_> = files.into_iter().map(entry).collect();
+        let count = files.len();
+        let mut ledger = Self {
+            files,
+            ready: VecDeque::new(),
+            held: 0,
+            verified: Vec::with_capacity(count),
+            changed: BTreeSet::new(),
+        };
+        (0..count).for_each(|number| ledger.enqueue(number));
+        ledger
+    }
+
+    fn enqueue(&mut self, number: FileNumber) {
+        if let Some(entry) = self.files.get_mut(number)
+            && !entry.queued
+            && entry.has_work()
+        {
+            entry.queued = true;
+            self.ready.push_back(number);
+        }
+    }
+
+    /// The plan's word on a file.
+    pub(super) fn planned(&self, number: FileNumber) -> Option<&PlannedFile> {
+        self.files.get(number).map(|entry| &entry.planned)
+    }
+
+    /// Its staging file, and the open file if it is open.
+    pub(super) fn staged(&self, number: FileNumber) -> Option<(&Path, Option<Arc<File>>)> {
+        self.files.get(number).map(|entry| (entry.staged.as_path(), entry.handle.clone()))
+    }
+
+    /// Keeps an open file for those who come after.
+    pub(super) fn opened(&mut self, number: FileNumber, handle: &Arc<File>) {
+        if let Some(entry) = self.files.get_mut(number) {
+            entry.handle.get_or_insert_with(|| Arc::clone(handle));
+        }
+    }
+
+    /// Which content of the file is being read, as far as that is known.
+    pub(super) fn identity(&self, number: FileNumber) -> Option<&Identity> {
+        self.files.get(number)?.identity.as_ref()
+    }
+
+    /// The source named the content. Says whether it is the one that is being read.
+    pub(super) fn identified(&mut self, number: FileNumber, identity: Option<Identity>) -> bool {
+        let (Some(entry), Some(identity)) = (self.files.get_mut(number), identity) else { return true };
+        self.changed.insert(number);
+        *entry.identity.get_or_insert_with(|| identity.clone()) == identity
+    }
+
+    /// Bytes are on the disk. Those that cannot be hashed yet stay in memory only while less than half of `room` is
+    /// held. Says whether those that can be hashed have become too many.
+    pub(super) fn landed(&mut self, number: FileNumber, offset: u64, block: Block, room: usize) -> bool {
+        let Some(entry) = self.files.get_mut(number) else { return false };
+        let end = offset + u64::try_from(block.len()).unwrap_or(u64::MAX);
+        let in_order = entry.landed.reach(entry.frontier) == offset;
+        entry.landed.insert(offset..end);
+        if in_order || self.held + block.len() <= room / 2 {
+            self.held += block.len();
+            entry.blocks.insert(offset, block);
+        }
+        self.changed.insert(number);
+        self.enqueue(number);
+        self.is_crowded(room)
+    }
+
+    /// Whether so much waits to be hashed that no more should come in. What cannot be hashed yet is never the
+    /// reason, so waiting for the hash always ends.
+    pub(super) fn is_crowded(&self, room: usize) -> bool {
+        self.held > room
+    }
+
+    /// The file ends at `end`, which nobody knew beforehand.
+    pub(super) fn ended(&mut self, number: FileNumber, end: u64) {
+        if let Some(entry) = self.files.get_mut(number) {
+            entry.end = Some(end);
+            self.enqueue(number);
+        }
+    }
+
+    /// Begins a file anew that cannot be gone on with. Gives how much of it had come in.
+    pub(super) fn restart(&mut self, number: FileNumber) -> u64 {
+        let Some(entry) = self.files.get_mut(number) else { return 0 };
+        let bytes = entry.landed.bytes();
+        self.held -= entry.blocks.values().map(Block::len).sum::<usize>();
+        entry.reset();
+        self.changed.insert(number);
+        bytes
+    }
+
+    /// Files with something to hash.
+    pub(super) fn ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// Takes up to `count` pieces of hashing, of as many files.
+    pub(super) fn take_jobs(&mut self, count: usize) -> Vec<Job> {
+        let mut jobs = Vec::with_capacity(count);
+        while jobs.len() < count
+            && let Some(number) = self.ready.pop_front()
+        {
+            let Some(entry) = self.files.get_mut(number) else { continue };
+            entry.queued = false;
+            let Some(verifier) = entry.verifier.take() else { continue };
+            let reach = entry.landed.reach(entry.frontier);
+            let block = entry.blocks.remove(&entry.frontier).unwrap_or_default();
+            self.held -= block.len();
+            let on_disk = block.is_empty().then(|| {
+                let in_memory = entry.blocks.keys().next().copied().unwrap_or(u64::MAX);
+                let end = reach.min(entry.frontier + READ_BACK).min(in_memory);
+                let (path, handle) = (entry.staged.clone(), entry.handle.clone());
+                OnDisk { path, handle, range: entry.frontier..end }
+            });
+            jobs.push(Job { file: number, generation: entry.generation, verifier, block, on_disk });
+        }
+        jobs
+    }
+
+    /// Takes a piece of hashing back. Tells what became of the file if that was its last.
+    pub(super) fn hashed(&mut self, job: Job) -> (FileNumber, Option<Outcome>) {
+        let number = job.file;
+        let Some(entry) = self.files.get_mut(number) else { return (number, None) };
+        if entry.generation != job.generation {
+            return (number, None);
+        }
+        entry.frontier = job.verifier.length();
+        if !job.block.is_empty() {
+            self.held += job.block.len();
+            entry.blocks.insert(entry.frontier, job.block);
+        }
+        if entry.end == Some(entry.frontier) {
+            return (number, Some(self.conclude(number, *job.verifier)));
+        }
+        entry.verifier = Some(job.verifier);
+        self.enqueue(number);
+        (number, None)
+    }
+
+    fn conclude(&mut self, number: FileNumber, verifier: Verifier) -> Outcome {
+        let Some(entry) = self.files.get_mut(number) else { return Outcome::Verified };
+        entry.handle = None;
+        match verifier.finish(&entry.planned, entry.staged.clone()) {
+            Ok(file) => {
+                self.verified.push(file);
+                Outcome::Verified
+            }
+            Err(_) if entry.kept > 0 => {
+                let (bytes, kept) = (entry.landed.bytes(), entry.kept);
+                entry.reset();
+                self.changed.insert(number);
+                Outcome::Anew { bytes, kept }
+            }
+            Err(error) => {
+                // Known to be wrong: a next run must not go on from it.
+                entry.reset();
+                self.changed.insert(number);
+                Outcome::Wrong(error)
+            }
+        }
+    }
+
+    /// Whether every file is verified.
+    pub(super) fn is_complete(&self) -> bool {
+        self.verified.len() == self.files.len()
+    }
+
+    /// The verified files.
+    pub(super) fn take_verified(&mut self) -> Vec<VerifiedFile> {
+        std::mem::take(&mut self.verified)
+    }
+
+    /// What has changed since the last call, for the journal.
+    pub(super) fn take_changes(&mut self) -> Vec<(FileNumber, Kept)> {
+        let changed = std::mem::take(&mut self.changed);
+        let kept = |number: FileNumber| {
+            let entry = self.files.get(number)?;
+            Some((number, Kept { landed: entry.landed.clone(), identity: entry.identity.clone() }))
+        };
+        changed.into_iter().filter_map(kept).collect()
+    }
+}
