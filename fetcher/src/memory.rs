@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const SHARE: u64 = 8;
 /// Bounds of a block. Below, each system call moves too little; above, bytes leave the cache before they are hashed.
 const SMALLEST_BLOCK: u64 = 64 << 10;
-const LARGEST_BLOCK: u64 = 512 << 10;
+const LARGEST_BLOCK: u64 = 256 << 10;
 /// What the program itself needs, and the kernel for its connections, beside the buffers.
 const PROGRAM: u64 = 24 << 20;
 /// Limits from here on mean that there is none; version 1 has no other way to say so.
@@ -34,13 +34,14 @@ impl Memory {
     pub fn divide(limit: Option<u64>, most: u64, connections: usize, model_bytes: Option<u64>) -> Self {
         let budget = limit.map_or(most, |limit| most.min(limit / SHARE));
         let connections = u64::try_from(connections).unwrap_or(u64::MAX).max(1);
-        // The network library has as much again under way for each connection.
-        let block = (budget / connections / 2).clamp(SMALLEST_BLOCK, LARGEST_BLOCK);
+        // A half is for the connections, of which the network library has as much again under way for each.
+        let block = (budget / 4 / connections).clamp(SMALLEST_BLOCK, LARGEST_BLOCK);
         let bytes = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let fits = |limit: u64| model_bytes.is_some_and(|model| model <= limit.saturating_sub(budget + PROGRAM));
+        let fits =
+            |limit: u64| model_bytes.is_some_and(|model| model <= limit.saturating_sub(budget + PROGRAM));
         Self {
             block_bytes: bytes(block),
-            held_bytes: bytes((budget / 4).max(block)),
+            held_bytes: bytes((budget / 2).max(2 * block)),
             keeps_page_cache: limit.is_none_or(fits),
         }
     }
@@ -131,9 +132,9 @@ mod tests {
     #[test]
     fn buffers_are_a_share_of_the_limit_and_never_more_than_the_flag() {
         let plenty = Memory::divide(None, 16 * MIB, 16, None);
-        assert_eq!(plenty, Memory { block_bytes: 512 << 10, held_bytes: 4 << 20, keeps_page_cache: true });
+        assert_eq!(plenty, Memory { block_bytes: 256 << 10, held_bytes: 8 << 20, keeps_page_cache: true });
         let tight = Memory::divide(Some(64 * MIB), 16 * MIB, 16, Some(8192 * MIB));
-        assert_eq!(tight, Memory { block_bytes: 256 << 10, held_bytes: 2 << 20, keeps_page_cache: false });
+        assert_eq!(tight, Memory { block_bytes: 128 << 10, held_bytes: 4 << 20, keeps_page_cache: false });
         assert_eq!(Memory::divide(Some(MIB), 16 * MIB, 256, None).block_bytes, 64 << 10);
     }
 

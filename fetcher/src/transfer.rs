@@ -243,7 +243,8 @@ impl Transfer {
     pub async fn run(self, plan: &Plan, staging: &Staging) -> Result<Vec<VerifiedFile>, TransferError> {
         let journal = staging.journal().map_err(TransferError::Journal)?;
         let shared = Arc::new(self.share(plan, staging));
-        let mut beat = Beat::new(&self, Arc::clone(&shared), journal);
+        let width = Width::new(plan.files.len(), self.connections);
+        let mut beat = Beat::new(&self, Arc::clone(&shared), journal, width);
         let mut crew = Crew::start(&shared, self.stores, self.connections)?;
         beat.watch(crew.busy_times());
         let mut beats = tokio::time::interval(BEAT);
@@ -272,7 +273,7 @@ impl Transfer {
             splittable: can_go_on(file),
             here: kept.as_ref().map(|kept| kept.landed.clone()).unwrap_or_default(),
         });
-        let width = Width::new(self.connections).get();
+        let width = Width::new(plan.files.len(), self.connections).get();
         let mut board = Board::new(works.collect());
         board.set_width(width);
         self.tracker.resumed(files.iter().flat_map(|(.., kept)| kept).map(|kept| kept.landed.bytes()).sum());
@@ -304,7 +305,7 @@ struct Beat {
 }
 
 impl Beat {
-    fn new(transfer: &Transfer, shared: Arc<Shared>, journal: Journal) -> Self {
+    fn new(transfer: &Transfer, shared: Arc<Shared>, journal: Journal, width: Width) -> Self {
         let floor = Floor {
             rate: transfer.slowest,
             patience: transfer.stall,
@@ -312,7 +313,6 @@ impl Beat {
             quorum: OTHERS,
             patience_among_others: PATIENCE_AMONG_OTHERS,
         };
-        let width = Width::new(transfer.connections);
         let (last, busy_times) = (Instant::now(), crew::BusyTimes::default());
         Self { shared, journal, width, floor, busy_times, last, claimed: 0, beats: 0 }
     }

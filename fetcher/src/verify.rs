@@ -157,7 +157,9 @@ pub fn update_together(files: &mut [Lane<'_>], length: usize) {
         }
         let mut jobs = Vec::with_capacity(LANES);
         for ((verifier, pieces), at) in files.iter_mut().zip(&mut at) {
-            let Some(bytes) = pieces.get(at.0).and_then(|piece| piece.get(at.1..at.1 + step)) else { continue };
+            let Some(bytes) = pieces.get(at.0).and_then(|piece| piece.get(at.1..at.1 + step)) else {
+                continue;
+            };
             jobs.push((&mut verifier.hasher, bytes));
             at.1 += step;
             if rest(pieces, *at) == 0 {
@@ -284,8 +286,11 @@ mod tests {
         };
         let pieces: Vec<_> = (0..5).map(|file| pieces(file, 1 + 7000 * (file + 1))).collect();
         let mut verifiers = vec![Verifier::default(); 5];
-        let mut files: Vec<Lane<'_>> =
-            verifiers.iter_mut().zip(&pieces).map(|(verifier, pieces)| (verifier, pieces.as_slice())).collect();
+        let mut files: Vec<Lane<'_>> = verifiers
+            .iter_mut()
+            .zip(&pieces)
+            .map(|(verifier, pieces)| (verifier, pieces.as_slice()))
+            .collect();
         update_together(&mut files, 69_999);
         for (verifier, content) in verifiers.into_iter().zip(&contents) {
             assert_eq!(verifier.length(), 69_999);

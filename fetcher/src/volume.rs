@@ -184,7 +184,8 @@ impl Volume {
         let found =
             rustix::fs::statvfs(path).map_err(|error| failed("ask for the space of", path)(error.into()))?;
         let block = found.f_frsize.max(1);
-        let needed = sizes.map(|size| size.div_ceil(block).saturating_mul(block)).fold(0, u64::saturating_add);
+        let needed =
+            sizes.map(|size| size.div_ceil(block).saturating_mul(block)).fold(0, u64::saturating_add);
         let needed = needed.saturating_sub(allocated);
         let free = found.f_bavail.saturating_mul(block);
         if needed > free {

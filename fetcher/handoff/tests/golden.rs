@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use handoff::{
-    Connections, Failure, FileEntry, Integrity, ModelDigest, ModelId, Phase, Progress, ReadError, Receipt, Resolved,
-    Sha256Digest,
+    Connections, Failure, FileEntry, Integrity, ModelDigest, ModelId, Phase, Progress, ReadError, Receipt,
+    Resolved, Sha256Digest,
 };
 
 fn data(name: &str) -> PathBuf {

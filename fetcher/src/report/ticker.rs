@@ -146,7 +146,8 @@ fn line(progress: &Progress) {
         total_files = progress.total_files,
         eta_seconds = progress.eta_seconds,
         connections = progress.connections.map(|connections| connections.open),
-        slowest_bytes_per_second = progress.connections.and_then(|connections| connections.slowest_bytes_per_second),
+        slowest_bytes_per_second =
+            progress.connections.and_then(|connections| connections.slowest_bytes_per_second),
         retries = progress.connections.map(|connections| connections.retries),
         "{} {}: {} of {total} at {}/s",
         progress.model,

@@ -89,7 +89,10 @@ impl Store for FileStore {
     }
 }
 
-fn chunks(file: io::Take<File>, path: PathBuf) -> impl stream::Stream<Item = Result<Bytes, StoreError>> + Send {
+fn chunks(
+    file: io::Take<File>,
+    path: PathBuf,
+) -> impl stream::Stream<Item = Result<Bytes, StoreError>> + Send {
     stream::try_unfold((file, path), |(mut file, path)| {
         blocking(move || {
             let mut chunk = vec![0; CHUNK_BYTES];

@@ -142,7 +142,13 @@ fn equal_parts_are_not_raced() {
 fn what_stays_below_the_floor_is_cut() {
     let mut board = board(&[10 * FIRST_PART], 5);
     let parts: Vec<_> = (0..5).map(|_| part(&mut board, None)).collect();
-    let floor = Floor { rate: 1000, patience: Duration::from_secs(30), share: 8, quorum: 4, patience_among_others: Duration::from_secs(5) };
+    let floor = Floor {
+        rate: 1000,
+        patience: Duration::from_secs(30),
+        share: 8,
+        quorum: 4,
+        patience_among_others: Duration::from_secs(5),
+    };
     let mut second = |rates: [u64; 5]| {
         for (part, rate) in parts.iter().zip(rates) {
             let rest = board.rest(part.part).unwrap();

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::StreamExt as _;
 use tokio::sync::Notify;
 
@@ -215,23 +214,21 @@ impl Connection {
                     continue;
                 }
             };
-            let (piece, error) = match piece {
-                Some(Ok(piece)) => (piece, None),
-                Some(Err(error)) => (Bytes::new(), Some(Some(error))),
-                None => (Bytes::new(), Some(None)),
+            let piece = match piece {
+                Some(Ok(piece)) => piece,
+                ended => {
+                    let done = self.land(assignment, file, handle, &mut position, &mut block).await?;
+                    return Ok(match ended {
+                        _ if done => Streamed::Done,
+                        Some(Err(error)) => Streamed::Broken(error),
+                        _ if file.size.is_none() => {
+                            self.ended(assignment);
+                            Streamed::Done
+                        }
+                        _ => Streamed::Broken(ended_early(file, position)),
+                    });
+                }
             };
-            if let Some(error) = error {
-                let done = self.land(assignment, file, handle, &mut position, &mut block).await?;
-                return Ok(match error {
-                    _ if done => Streamed::Done,
-                    Some(error) => Streamed::Broken(error),
-                    None if file.size.is_none() => {
-                        self.ended(assignment);
-                        Streamed::Done
-                    }
-                    None => Streamed::Broken(ended_early(file, position)),
-                });
-            }
             if block.is_empty() {
                 linger.as_mut().reset(tokio::time::Instant::now() + LINGER);
                 if position == body.starts_at {
@@ -370,7 +367,12 @@ impl Connection {
     }
 
     /// Forgets what came in of a file that cannot be gone on with.
-    fn start_over(&self, assignment: &Assignment, file: &PlannedFile, handle: &File) -> Result<(), TransferError> {
+    fn start_over(
+        &self,
+        assignment: &Assignment,
+        file: &PlannedFile,
+        handle: &File,
+    ) -> Result<(), TransferError> {
         let mut state = self.shared.state();
         state.board.restart(assignment.part);
         let discarded = state.ledger.restart(assignment.file);

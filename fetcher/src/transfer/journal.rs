@@ -117,7 +117,9 @@ mod tests {
             // A line without its end may still be whole.
             assert_eq!(found, usize::from(cut + 1 >= first) + usize::from(cut + 1 >= whole.len()), "{cut}");
         }
-        for bad in [r#"{"file":0,"landed":[{"start":5,"end":5}]}"#, r#"{"file":99999999,"landed":[]}"#, "\0\0"] {
+        for bad in
+            [r#"{"file":0,"landed":[{"start":5,"end":5}]}"#, r#"{"file":99999999,"landed":[]}"#, "\0\0"]
+        {
             std::fs::write(&path, format!("{bad}\n{{\"file\":1,\"landed\":[]}}\n")).unwrap();
             assert_eq!(read(&path).unwrap(), BTreeMap::new(), "{bad}");
         }

@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
-/// The width at the start: enough to hash four files in step, few enough not to wear out a small server.
-const FIRST: usize = 4;
+/// The width at the start: one for each file, as long as that is not more than can be hashed in step, and two for a
+/// single one, so that one can wait for its first byte while the other receives.
+const FIRST: std::ops::RangeInclusive<usize> = 2..=4;
 /// The share of their time that the worker threads may be busy for more connections to be of use.
 const BUSY: f64 = 0.6;
 /// What a step must bring, as a share of what it would bring if each connection had the same rate as before.
@@ -43,9 +44,9 @@ pub struct Width {
 }
 
 impl Width {
-    /// Starts below `most`.
-    pub fn new(most: usize) -> Self {
-        Self { now: FIRST.min(most), most, step: None, rest: 0 }
+    /// Starts for so many files, with at most `most`.
+    pub fn new(files: usize, most: usize) -> Self {
+        Self { now: files.clamp(*FIRST.start(), *FIRST.end()).min(most), most, step: None, rest: 0 }
     }
 
     /// How many connections there are to be.
@@ -103,7 +104,7 @@ mod tests {
 
     /// Runs a width against a source for some time and gives where it ends.
     fn settle(most: usize, steps: u32, source: impl Fn(usize) -> Observation) -> Vec<usize> {
-        let mut width = Width::new(most);
+        let mut width = Width::new(9, most);
         (0..steps)
             .map(|_| {
                 width.observe(source(width.get()));
@@ -114,13 +115,25 @@ mod tests {
 
     fn seen(megabytes: usize, busy: f64) -> Observation {
         let bytes = u64::try_from(megabytes).unwrap() * 100_000;
-        Observation { bytes, elapsed: Duration::from_millis(100), busy, wanted: true, ..Observation::default() }
+        Observation {
+            bytes,
+            elapsed: Duration::from_millis(100),
+            busy,
+            wanted: true,
+            ..Observation::default()
+        }
     }
 
     #[test]
     fn a_store_that_limits_each_connection_gets_many_soon() {
         let widths = settle(16, 6, |width| seen(40 * width, 0.1));
         assert_eq!(widths, [8, 8, 16, 16, 16, 16]);
+    }
+
+    #[test]
+    fn it_begins_with_a_connection_for_each_file_within_bounds() {
+        let first = |files, most| Width::new(files, most).get();
+        assert_eq!([first(1, 16), first(3, 16), first(100, 16), first(100, 1)], [2, 3, 4, 1]);
     }
 
     #[test]
@@ -139,7 +152,7 @@ mod tests {
     fn a_store_that_is_too_busy_gets_fewer_but_never_none() {
         let refused = |_| Observation { refused: true, ..seen(10, 0.1) };
         assert_eq!(settle(16, 10, refused).last(), Some(&1));
-        let mut width = Width::new(16);
+        let mut width = Width::new(9, 16);
         width.observe(refused(0));
         assert_eq!(width.get(), 3);
         (0..=REST).for_each(|_| width.observe(seen(40 * 3, 0.1)));
