@@ -19,7 +19,7 @@ use super::extents::Extents;
 /// Length of a part before anything is known about the source.
 const FIRST_PART: u64 = 8 << 20;
 /// Bounds of a part's length. Below, asking for it costs more than it brings; above, its end comes too late.
-const SHORTEST: u64 = 1 << 20;
+const SHORTEST: u64 = 2 << 20;
 const LONGEST: u64 = 64 << 20;
 /// How many times as long as the wait for its first byte a part is to take.
 const AMORTIZE: u64 = 20;

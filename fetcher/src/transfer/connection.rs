@@ -340,10 +340,8 @@ impl Connection {
             })?;
             self.shared.tracker.received(block.len());
             let room = self.shared.memory.held_bytes;
-            let crowded = self.shared.state().ledger.landed(assignment.file, claimed.start, block, room);
-            if crowded {
-                hashing::relieve(&self.shared).await?;
-            }
+            self.shared.state().ledger.landed(assignment.file, claimed.start, block, room);
+            hashing::relieve(&self.shared, assignment.file).await?;
             // Last, since what was hashed here may have made more of it possible.
             self.landed.notify_one();
         }

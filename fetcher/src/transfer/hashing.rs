@@ -50,10 +50,10 @@ pub(super) async fn run(shared: Arc<Shared>, landed: Arc<Notify>) -> Result<(), 
 }
 
 /// Helps with the hashing until less waits for it, for a connection that brings more than is hashed.
-pub(super) async fn relieve(shared: &Shared) -> Result<(), TransferError> {
+pub(super) async fn relieve(shared: &Shared, file: FileNumber) -> Result<(), TransferError> {
     loop {
         let relieved = shared.hashed.notified();
-        if !shared.state().ledger.is_crowded(shared.memory.held_bytes) {
+        if !shared.state().ledger.is_crowded(file, shared.memory.held_bytes) {
             return Ok(());
         }
         if !hash_some(shared)? {

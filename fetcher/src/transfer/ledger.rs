@@ -83,6 +83,11 @@ impl Entry {
             && (self.landed.reach(self.frontier) > self.frontier || self.end == Some(self.frontier))
     }
 
+    /// Bytes in memory that follow the frontier without a gap.
+    fn hashable(&self) -> usize {
+        self.blocks.range(..self.landed.reach(self.frontier)).map(|(_, block)| block.len()).sum()
+    }
+
     fn reset(&mut self) {
         self.blocks.clear();
         self.landed = Extents::default();
@@ -177,26 +182,26 @@ impl Ledger {
         *entry.identity.get_or_insert_with(|| identity.clone()) == identity
     }
 
-    /// Bytes are on the disk. Those that cannot be hashed yet stay in memory only while less than half of `room` is
-    /// held. Says whether those that can be hashed have become too many.
-    pub(super) fn landed(&mut self, number: FileNumber, offset: u64, block: Block, room: usize) -> bool {
-        let Some(entry) = self.files.get_mut(number) else { return false };
+    /// Bytes are on the disk. Those that cannot be hashed yet stay in memory while less than `room` is held.
+    pub(super) fn landed(&mut self, number: FileNumber, offset: u64, block: Block, room: usize) {
+        let Some(entry) = self.files.get_mut(number) else { return };
         let end = offset + u64::try_from(block.len()).unwrap_or(u64::MAX);
         let in_order = entry.landed.reach(entry.frontier) == offset;
         entry.landed.insert(offset..end);
-        if in_order || self.held + block.len() <= room / 2 {
+        if in_order || self.held + block.len() <= room {
             self.held += block.len();
             entry.blocks.insert(offset, block);
         }
         self.changed.insert(number);
         self.enqueue(number);
-        self.is_crowded(room)
     }
 
-    /// Whether so much waits to be hashed that no more should come in. What cannot be hashed yet is never the
-    /// reason, so waiting for the hash always ends.
-    pub(super) fn is_crowded(&self, room: usize) -> bool {
-        self.held > room
+    /// Whether so much waits in memory to be hashed, of this file and of those that are ready, that no more should
+    /// come in before. What cannot be hashed yet is not counted, so waiting for the hash always ends.
+    pub(super) fn is_crowded(&self, number: FileNumber, room: usize) -> bool {
+        let others = self.ready.iter().filter(|other| **other != number);
+        let waiting = others.chain([&number]).filter_map(|number| self.files.get(*number));
+        waiting.map(Entry::hashable).sum::<usize>() > room / 2
     }
 
     /// The file ends at `end`, which nobody knew beforehand.

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use handoff::Sha256Digest;
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, FsWord, fallocate, fstatfs};
 use rustix::io::Errno;
 
 use super::journal::{self, Journal, Kept};
@@ -21,6 +21,8 @@ use crate::plan::Plan;
 const MARK: &str = "plan.sha256";
 const PARTS: &str = "parts";
 const JOURNAL: &str = "journal.jsonl";
+/// `TMPFS_MAGIC`; statfs(2).
+const TMPFS: FsWord = 0x0102_1994;
 /// Unit of `st_blocks`, whatever the file system's own is; stat(2).
 const STAT_BLOCK: u64 = 512;
 
@@ -115,12 +117,16 @@ pub(super) fn open_part(path: &Path, size: Option<u64>) -> io::Result<File> {
     if file.metadata()?.len() > size {
         file.set_len(size)?;
     }
-    if size > 0 {
-        match fallocate(&file, FallocateFlags::empty(), 0, size) {
-            // NFS, FUSE and others that cannot.
-            Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(size)?,
-            other => other?,
-        }
+    // A file system in memory has nothing to lay out, and would spend the time of the first bytes on it.
+    let in_memory = fstatfs(&file).is_ok_and(|found| found.f_type == TMPFS);
+    if in_memory || size == 0 {
+        file.set_len(size)?;
+        return Ok(file);
+    }
+    match fallocate(&file, FallocateFlags::empty(), 0, size) {
+        // NFS, FUSE and others that cannot.
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(size)?,
+        other => other?,
     }
     Ok(file)
 }
