@@ -51,6 +51,7 @@ mod width;
 use board::{Board, FileNumber, Floor, PartNumber, Work};
 use connection::{Seat, can_go_on};
 use crew::Crew;
+use extents::Extents;
 use journal::Journal;
 use ledger::Ledger;
 use staging::Staging;
@@ -271,12 +272,12 @@ impl Transfer {
         let works = files.iter().map(|(file, _, kept)| Work {
             size: file.size,
             splittable: can_go_on(file),
-            here: kept.as_ref().map(|kept| kept.landed.clone()).unwrap_or_default(),
+            here: kept.clone().unwrap_or_default(),
         });
         let width = Width::new(plan.files.len(), self.connections).get();
         let mut board = Board::new(works.collect());
         board.set_width(width);
-        self.tracker.resumed(files.iter().flat_map(|(.., kept)| kept).map(|kept| kept.landed.bytes()).sum());
+        self.tracker.resumed(files.iter().flat_map(|(.., kept)| kept).map(Extents::bytes).sum());
         let (seats, dropped) = (BTreeMap::new(), BTreeMap::new());
         Shared {
             state: Mutex::new(State { board, ledger: Ledger::new(files), seats, dropped }),

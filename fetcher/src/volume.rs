@@ -18,6 +18,8 @@ use crate::verify::{self, VerifyError};
 
 /// Name, in the staging area, of the receipt that is being replaced.
 const REPLACED_RECEIPT: &str = "replaced-receipt.json";
+/// `TMPFS_MAGIC`; statfs(2).
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 /// Where Linux names the current boot.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -48,6 +50,16 @@ pub enum VolumeError {
         /// The state directory.
         path: PathBuf,
     },
+    /// The volume is in memory, and the model is larger than what the container may use of that.
+    #[error("{} is in memory: expected {}, got {} as the container's limit", path.display(), ByteSize(*needed), ByteSize(*limit))]
+    NoMemory {
+        /// The model directory.
+        path: PathBuf,
+        /// Bytes still to be written.
+        needed: u64,
+        /// Bytes that the container may use.
+        limit: u64,
+    },
     /// The model does not fit.
     #[error("not enough space on {}: expected {}, got {}", path.display(), ByteSize(*needed), ByteSize(*free))]
     NoSpace {
@@ -66,6 +78,9 @@ impl VolumeError {
         match self {
             Self::Apart { .. } => Some("put MODEL_STATE_DIR on the model's volume"),
             Self::NoSpace { .. } => Some("raise the volume's size limit, or free space on the node"),
+            Self::NoMemory { .. } => {
+                Some("raise the container's memory limit, or leave `medium: Memory` out of the volume")
+            }
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("the volume must be writable for this user: set fsGroup in the Pod's securityContext")
             }
@@ -175,11 +190,17 @@ impl Volume {
     }
 
     /// Fails unless files of these sizes fit, of which `allocated` bytes are taken up already. Counted are whole
-    /// blocks, and only what is free for this user: file systems keep some back for root.
+    /// blocks, and only what is free for this user: file systems keep some back for root. What is written to a
+    /// volume in memory counts towards the container's `memory_limit`.
     ///
     /// # Errors
-    /// [`VolumeError::NoSpace`].
-    pub fn check_space(&self, sizes: impl Iterator<Item = u64>, allocated: u64) -> Result<(), VolumeError> {
+    /// [`VolumeError::NoSpace`] and [`VolumeError::NoMemory`].
+    pub fn check_space(
+        &self,
+        sizes: impl Iterator<Item = u64>,
+        allocated: u64,
+        memory_limit: Option<u64>,
+    ) -> Result<(), VolumeError> {
         let path = self.layout.model_dir();
         let found =
             rustix::fs::statvfs(path).map_err(|error| failed("ask for the space of", path)(error.into()))?;
@@ -191,7 +212,12 @@ impl Volume {
         if needed > free {
             return Err(VolumeError::NoSpace { path: path.to_owned(), needed, free });
         }
-        Ok(())
+        match memory_limit {
+            Some(limit) if needed > limit && is_in_memory(path) => {
+                Err(VolumeError::NoMemory { path: path.to_owned(), needed, limit })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -201,18 +227,23 @@ impl VolumeError {
         match self {
             Self::Apart { .. } => Class::Fatal,
             Self::Busy { .. } => Class::Retryable,
-            Self::Io { .. } | Self::NoSpace { .. } => Class::Local,
+            Self::Io { .. } | Self::NoSpace { .. } | Self::NoMemory { .. } => Class::Local,
         }
     }
 
     /// Whether the volume is full.
     pub fn is_no_space(&self) -> bool {
         match self {
-            Self::NoSpace { .. } => true,
+            Self::NoSpace { .. } | Self::NoMemory { .. } => true,
             Self::Io { source, .. } => is_full(source),
             _ => false,
         }
     }
+}
+
+/// Whether a file or folder is on a file system in memory, such as an `emptyDir` of `medium: Memory`.
+pub(crate) fn is_in_memory(path: &Path) -> bool {
+    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == TMPFS)
 }
 
 /// Whether an error says that a volume or a quota is full.

@@ -92,7 +92,8 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     let area = volume.layout().staging();
     let staging = Staging::open(&area, &plan, volume.boot_id()).map_err(failed("open", &area))?;
     let allocated = staging.allocated().map_err(failed("look at", &area))?;
-    volume.check_space(plan.files.iter().filter_map(|file| file.size), allocated)?;
+    let memory_limit = container_limit();
+    volume.check_space(plan.files.iter().filter_map(|file| file.size), allocated, memory_limit)?;
     volume.invalidate()?;
 
     tracker.phase(Phase::Fetching);
@@ -102,7 +103,7 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     let transfer = Transfer {
         stores: stores.collect::<Result<_, Error>>()?,
         connections: job.connections,
-        memory: Memory::divide(container_limit(), job.memory, job.connections, plan.total_bytes()),
+        memory: Memory::divide(memory_limit, job.memory, job.connections, plan.total_bytes()),
         budget,
         stall: job.network.stall,
         slowest: job.slowest,

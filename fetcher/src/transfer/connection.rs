@@ -373,6 +373,7 @@ impl Connection {
     ) -> Result<(), TransferError> {
         let mut state = self.shared.state();
         state.board.restart(assignment.part);
+        state.dropped.remove(&assignment.file);
         let discarded = state.ledger.restart(assignment.file);
         drop(state);
         self.shared.tracker.discarded(discarded, 0);

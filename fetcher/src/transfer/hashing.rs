@@ -4,7 +4,6 @@
 //! hashed in step, because four together cost little more than two alone; when the connections have nothing more to
 //! give, it takes what there is.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
@@ -70,7 +69,7 @@ fn hash_some(shared: &Shared) -> Result<bool, TransferError> {
         return Ok(false);
     }
     for job in &mut jobs {
-        read_back(job)?;
+        read_back(shared, job)?;
     }
     // In step, and no further than the first of them has bytes: the others wait for it, so that all go on together.
     let length = jobs.iter().map(|job| job.block.len()).min().unwrap_or_default();
@@ -94,14 +93,17 @@ fn hash_some(shared: &Shared) -> Result<bool, TransferError> {
 }
 
 /// Reads from the disk what is not in memory any more.
-fn read_back(job: &mut Job) -> Result<(), TransferError> {
-    let Some(OnDisk { path, handle, range }) = job.on_disk.take() else { return Ok(()) };
+fn read_back(shared: &Shared, job: &mut Job) -> Result<(), TransferError> {
+    let Some(OnDisk { path, size, handle, range }) = job.on_disk.take() else { return Ok(()) };
     let failed = |source| TransferError::ReadBack { path: path.clone(), source };
     let file = match handle {
         Some(file) => file,
-        // An empty file is never asked for, but it has to be there.
-        None if range.end == 0 => Arc::new(open_part(&path, Some(0)).map_err(failed)?),
-        None => Arc::new(File::open(&path).map_err(failed)?),
+        // What an earlier run left, or an empty file: nobody asks for that, but it has to be there.
+        None => {
+            let opened = Arc::new(open_part(&path, size).map_err(failed)?);
+            shared.state().ledger.opened(job.file, &opened);
+            opened
+        }
     };
     let mut buffer = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
     file.read_exact_at(&mut buffer, range.start).map_err(failed)?;
@@ -119,6 +121,7 @@ fn conclude(shared: &Shared, file: FileNumber, outcome: Outcome) -> Result<(), T
                 tracing::warn!(path = %planned.path, "what an earlier run left is not right, fetching anew");
             }
             shared.tracker.discarded(bytes, kept);
+            state.dropped.remove(&file);
             state.board.forget(file);
             drop(state);
             shared.changed.notify_waiters();

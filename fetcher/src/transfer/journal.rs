@@ -3,8 +3,7 @@
 //! Staging files are allocated whole, so their length says nothing. The journal is a text file that only grows: a
 //! line of JSON for each file that changed since the last writing, written after the bytes it speaks of; the last line
 //! of a file counts. A line that was cut off is ignored with everything after it. Nothing that it says is trusted
-//! further than to save a request: what is kept is hashed again, and bytes are only gone on with when the source
-//! still names the same content.
+//! further than to save a request: what is kept is hashed again.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -16,23 +15,11 @@ use serde::{Deserialize, Serialize};
 use super::board::FileNumber;
 use super::extents::Extents;
 use crate::limits::Limits;
-use crate::store::Identity;
-
-/// What there is of one file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// The bytes.
-    pub landed: Extents,
-    /// Which content they are of, where the source said so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity: Option<Identity>,
-}
 
 #[derive(Serialize, Deserialize)]
 struct Line {
     file: FileNumber,
-    #[serde(flatten)]
-    kept: Kept,
+    landed: Extents,
 }
 
 /// An open journal.
@@ -54,10 +41,10 @@ impl Journal {
     ///
     /// # Errors
     /// As the file system does.
-    pub(super) fn write(&mut self, changes: Vec<(FileNumber, Kept)>) -> io::Result<()> {
+    pub(super) fn write(&mut self, changes: Vec<(FileNumber, Extents)>) -> io::Result<()> {
         let mut text = Vec::new();
-        for (file, kept) in changes {
-            serde_json::to_writer(&mut text, &Line { file, kept })?;
+        for (file, landed) in changes {
+            serde_json::to_writer(&mut text, &Line { file, landed })?;
             text.push(b'\n');
         }
         self.file.write_all(&text)
@@ -68,7 +55,7 @@ impl Journal {
 ///
 /// # Errors
 /// As the file system does.
-pub fn read(path: &Path) -> io::Result<BTreeMap<FileNumber, Kept>> {
+pub fn read(path: &Path) -> io::Result<BTreeMap<FileNumber, Extents>> {
     let mut files = BTreeMap::new();
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
@@ -76,10 +63,10 @@ pub fn read(path: &Path) -> io::Result<BTreeMap<FileNumber, Kept>> {
     };
     for line in BufReader::new(file).split(b'\n') {
         let Ok(line) = serde_json::from_slice::<Line>(&line?) else { break };
-        if !line.kept.landed.is_sound() || line.file >= Limits::DEFAULT.files {
+        if !line.landed.is_sound() || line.file >= Limits::DEFAULT.files {
             break;
         }
-        files.insert(line.file, line.kept);
+        files.insert(line.file, line.landed);
     }
     Ok(files)
 }
@@ -88,10 +75,10 @@ pub fn read(path: &Path) -> io::Result<BTreeMap<FileNumber, Kept>> {
 mod tests {
     use super::*;
 
-    fn kept(end: u64) -> Kept {
+    fn kept(end: u64) -> Extents {
         let mut landed = Extents::default();
         landed.insert(0..end);
-        Kept { landed, identity: Some(Identity("\"v1\"".into())) }
+        landed
     }
 
     #[test]

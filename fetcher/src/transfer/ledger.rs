@@ -14,7 +14,6 @@ use std::sync::Arc;
 use super::block::Block;
 use super::board::FileNumber;
 use super::extents::Extents;
-use super::journal::Kept;
 use crate::plan::PlannedFile;
 use crate::store::Identity;
 use crate::verify::{VerifiedFile, Verifier, VerifyError};
@@ -26,6 +25,8 @@ const READ_BACK: u64 = 512 << 10;
 #[derive(Debug)]
 pub(super) struct OnDisk {
     pub path: PathBuf,
+    /// The file's size, where it is known.
+    pub size: Option<u64>,
     pub handle: Option<Arc<File>>,
     pub range: Range<u64>,
 }
@@ -33,7 +34,7 @@ pub(super) struct OnDisk {
 /// A piece of hashing: the next bytes of one file. The verifier is out of the ledger meanwhile.
 #[derive(Debug)]
 pub(super) struct Job {
-    file: FileNumber,
+    pub file: FileNumber,
     generation: u32,
     pub verifier: Box<Verifier>,
     /// The bytes, as far as they are in memory; what is not hashed of them comes back with the job.
@@ -112,16 +113,16 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// The files of a plan, with their staging files and what is there of them.
-    pub(super) fn new(files: impl IntoIterator<Item = (PlannedFile, PathBuf, Option<Kept>)>) -> Self {
-        let entry = |(planned, staged, kept): (PlannedFile, PathBuf, Option<Kept>)| {
-            let kept = kept.unwrap_or_default();
+    pub(super) fn new(files: impl IntoIterator<Item = (PlannedFile, PathBuf, Option<Extents>)>) -> Self {
+        let entry = |(planned, staged, kept): (PlannedFile, PathBuf, Option<Extents>)| {
+            let landed = kept.unwrap_or_default();
             Entry {
                 staged,
                 handle: None,
                 end: planned.size,
-                identity: planned.source.identity.clone().or(kept.identity),
-                kept: kept.landed.bytes(),
-                landed: kept.landed,
+                identity: planned.source.identity.clone(),
+                kept: landed.bytes(),
+                landed,
                 frontier: 0,
                 verifier: Some(Box::default()),
                 blocks: BTreeMap::new(),
@@ -178,7 +179,6 @@ impl Ledger {
     /// The source named the content. Says whether it is the one that is being read.
     pub(super) fn identified(&mut self, number: FileNumber, identity: Option<Identity>) -> bool {
         let (Some(entry), Some(identity)) = (self.files.get_mut(number), identity) else { return true };
-        self.changed.insert(number);
         *entry.identity.get_or_insert_with(|| identity.clone()) == identity
     }
 
@@ -243,7 +243,7 @@ impl Ledger {
                 let in_memory = entry.blocks.keys().next().copied().unwrap_or(u64::MAX);
                 let end = reach.min(entry.frontier + READ_BACK).min(in_memory);
                 let (path, handle) = (entry.staged.clone(), entry.handle.clone());
-                OnDisk { path, handle, range: entry.frontier..end }
+                OnDisk { path, size: entry.end, handle, range: entry.frontier..end }
             });
             jobs.push(Job { file: number, generation: entry.generation, verifier, block, on_disk });
         }
@@ -304,12 +304,9 @@ impl Ledger {
     }
 
     /// What has changed since the last call, for the journal.
-    pub(super) fn take_changes(&mut self) -> Vec<(FileNumber, Kept)> {
+    pub(super) fn take_changes(&mut self) -> Vec<(FileNumber, Extents)> {
         let changed = std::mem::take(&mut self.changed);
-        let kept = |number: FileNumber| {
-            let entry = self.files.get(number)?;
-            Some((number, Kept { landed: entry.landed.clone(), identity: entry.identity.clone() }))
-        };
-        changed.into_iter().filter_map(kept).collect()
+        let landed = |number: FileNumber| Some((number, self.files.get(number)?.landed.clone()));
+        changed.into_iter().filter_map(landed).collect()
     }
 }

@@ -12,17 +12,17 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use handoff::Sha256Digest;
-use rustix::fs::{FallocateFlags, FsWord, fallocate, fstatfs};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use super::journal::{self, Journal, Kept};
+use super::extents::Extents;
+use super::journal::{self, Journal};
 use crate::plan::Plan;
+use crate::volume::is_in_memory;
 
 const MARK: &str = "plan.sha256";
 const PARTS: &str = "parts";
 const JOURNAL: &str = "journal.jsonl";
-/// `TMPFS_MAGIC`; statfs(2).
-const TMPFS: FsWord = 0x0102_1994;
 /// Unit of `st_blocks`, whatever the file system's own is; stat(2).
 const STAT_BLOCK: u64 = 512;
 
@@ -31,7 +31,7 @@ const STAT_BLOCK: u64 = 512;
 pub struct Staging {
     parts: PathBuf,
     journal: PathBuf,
-    kept: BTreeMap<usize, Kept>,
+    kept: BTreeMap<usize, Extents>,
 }
 
 impl Staging {
@@ -52,8 +52,8 @@ impl Staging {
             kept.retain(|number, kept| {
                 let vouched = plan.files.get(*number).is_some_and(|file| file.expected.is_some());
                 let part = fs::metadata(part(&parts, *number));
-                let whole = part.is_ok_and(|part| part.len() >= kept.landed.end());
-                whole && !kept.landed.is_empty() && (vouched || (same_boot && !boot_id.is_empty()))
+                let whole = part.is_ok_and(|part| part.len() >= kept.end());
+                whole && !kept.is_empty() && (vouched || (same_boot && !boot_id.is_empty()))
             });
         } else {
             match fs::remove_dir_all(&parts) {
@@ -77,7 +77,7 @@ impl Staging {
     }
 
     /// What an earlier run left of that file.
-    pub fn kept(&self, index: usize) -> Option<&Kept> {
+    pub fn kept(&self, index: usize) -> Option<&Extents> {
         self.kept.get(&index)
     }
 
@@ -118,8 +118,7 @@ pub(super) fn open_part(path: &Path, size: Option<u64>) -> io::Result<File> {
         file.set_len(size)?;
     }
     // A file system in memory has nothing to lay out, and would spend the time of the first bytes on it.
-    let in_memory = fstatfs(&file).is_ok_and(|found| found.f_type == TMPFS);
-    if in_memory || size == 0 {
+    if size == 0 || is_in_memory(path) {
         file.set_len(size)?;
         return Ok(file);
     }
@@ -146,7 +145,6 @@ fn digest(plan: &Plan) -> io::Result<String> {
 mod tests {
     use super::*;
     use crate::plan::{Expected, PlannedFile, Source};
-    use crate::transfer::extents::Extents;
     use handoff::{Integrity, ModelId, Resolved};
 
     fn plan(store: &str, size: u64) -> Plan {
@@ -165,11 +163,11 @@ mod tests {
     /// Opens the area, tells how much of the file is kept, and leaves four bytes of it.
     fn left(folder: &Path, plan: &Plan, boot_id: &str) -> u64 {
         let area = Staging::open(folder, plan, boot_id).unwrap();
-        let found = area.kept(0).map_or(0, |kept| kept.landed.bytes());
+        let found = area.kept(0).map_or(0, Extents::bytes);
         fs::write(area.file(0), "part").unwrap();
         let mut landed = Extents::default();
         landed.insert(0..4);
-        area.journal().unwrap().write(vec![(0, Kept { landed, identity: None })]).unwrap();
+        area.journal().unwrap().write(vec![(0, landed)]).unwrap();
         found
     }
 
