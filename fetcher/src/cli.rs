@@ -115,8 +115,8 @@ pub struct TransferArgs {
     #[arg(long, env = "FETCHER_CONNECTIONS", value_name = "N", default_value_t = 16,
           value_parser = clap::value_parser!(u16).range(1..=256))]
     pub connections: u16,
-    /// Most memory for buffers; less where the container's limit is below eight times that.
-    #[arg(long, env = "FETCHER_MEMORY", value_name = "SIZE", default_value = "16MiB")]
+    /// Most memory for buffers; an eighth of the container's limit where that is less.
+    #[arg(long, env = "FETCHER_MEMORY", value_name = "SIZE", default_value = "8MiB")]
     pub memory: ByteSize,
     /// Bytes per second below which a connection is cut and asked again, once it was that slow for the stall timeout.
     #[arg(long, env = "FETCHER_MIN_SPEED", value_name = "SIZE", default_value = "16KiB")]

@@ -7,12 +7,12 @@
 //!    └─ measured ── ledger ──next bytes of up to four files──▶ hashing ──▶ VerifiedFile
 //! ```
 //!
-//! The [`board`] gives out ranges of files, each [`connection`] asks for one and writes what comes at its place, the
-//! [`ledger`] knows what is there and how far each hash has come, and [`hashing`] moves the hashes on, the files of
+//! The `board` gives out ranges of files, each `connection` asks for one and writes what comes at its place, the
+//! `ledger` knows what is there and how far each hash has come, and `hashing` moves the hashes on, the files of
 //! several connections in step. Each worker thread runs some of the connections and hashes what they bring, so that
 //! bytes are received, written and hashed on one core, while they are in its cache. Ten times a second the
-//! transfer is measured: [`width`] decides how many connections it is worth having, a connection that has become too
-//! slow is cut, and the [`journal`] is brought up to date.
+//! transfer is measured: `width` decides how many connections it is worth having, a connection that has become too
+//! slow is cut, and the `journal` is brought up to date.
 //!
 //! Memory is a block per connection and what the hash is behind by, both bounded; it does not grow with the model.
 
@@ -106,6 +106,9 @@ pub enum TransferError {
     /// The journal could not be opened.
     #[error("cannot open the journal of the staging area")]
     Journal(#[source] io::Error),
+    /// A worker thread could not be started.
+    #[error("cannot start a worker thread")]
+    Start(#[source] io::Error),
     /// A part of this program failed.
     #[error("a task of the transfer ended early: {reason}")]
     Task {
@@ -120,7 +123,7 @@ impl TransferError {
         match self {
             Self::Source { source, .. } => source.class(),
             Self::Verify(error) => error.class(),
-            Self::Write { .. } | Self::ReadBack { .. } | Self::Journal(_) => Class::Local,
+            Self::Write { .. } | Self::ReadBack { .. } | Self::Journal(_) | Self::Start(_) => Class::Local,
             Self::Task { .. } => Class::Fatal,
         }
     }

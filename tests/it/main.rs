@@ -13,6 +13,7 @@ mod documentation;
 mod faults;
 mod fetcher;
 mod manifests;
+mod memory;
 mod mlflow;
 mod s3;
 mod story;

@@ -41,10 +41,6 @@ impl BusyTimes {
     }
 }
 
-fn cannot_start(error: std::io::Error) -> TransferError {
-    TransferError::Task { reason: error.to_string() }
-}
-
 impl Crew {
     /// Starts a thread for each set of stores, with every so-manieth of the connections.
     pub(super) fn start(
@@ -57,7 +53,7 @@ impl Crew {
         let mut crew =
             Self { threads: Vec::new(), stop: watch::Sender::new(false), failures, metrics: Vec::new() };
         for (number, stores) in stores.into_iter().enumerate() {
-            let runtime = Builder::new_current_thread().enable_all().build().map_err(cannot_start)?;
+            let runtime = Builder::new_current_thread().enable_all().build().map_err(TransferError::Start)?;
             crew.metrics.push(runtime.metrics());
             let (shared, failed, stop) = (Arc::clone(shared), failed.clone(), crew.stop.subscribe());
             let numbers: Vec<usize> = (number..connections).step_by(count).collect();
@@ -70,7 +66,7 @@ impl Crew {
                     let _ = failed.try_send(error);
                 }
             });
-            crew.threads.push(thread.map_err(cannot_start)?);
+            crew.threads.push(thread.map_err(TransferError::Start)?);
         }
         Ok(crew)
     }

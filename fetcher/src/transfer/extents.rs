@@ -20,7 +20,7 @@ impl Extents {
         let touched = self.0.get(first..after).unwrap_or_default();
         let start = touched.first().map_or(range.start, |other| other.start.min(range.start));
         let end = touched.last().map_or(range.end, |other| other.end.max(range.end));
-        self.0.splice(first..after, [start..end]);
+        self.0.splice(first..after, std::iter::once(start..end));
     }
 
     /// Removes everything from `position` on.
