@@ -402,15 +402,8 @@ fn a_model_that_does_not_fit_is_refused_before_the_first_byte() {
 
 #[test]
 fn a_volume_that_fills_up_is_said_so() {
-    let server = FaultServer::start(|_, _| {
-        // Chunked, so that nobody knows the size beforehand.
-        let body = noise(SIZE);
-        let mut chunked = format!("{:x}\r\n", body.len()).into_bytes();
-        chunked.extend_from_slice(&body);
-        chunked.extend_from_slice(b"\r\n0\r\n\r\n");
-        Answer { status: "200 OK".into(), body: chunked, ..Answer::default() }
-            .with("Transfer-Encoding", "chunked")
-    });
+    // Nobody knows the size beforehand.
+    let server = FaultServer::start(|_, _| Answer::chunked(&noise(SIZE)));
     let (fetcher, uri) = (Fetcher::new(), format!("{}/model.bin", server.url()));
     let Some(failed) = on_small_volume(&fetcher, "1m", &["pull", "--uri", &uri]) else { return };
     let failed = failed.expect(73);

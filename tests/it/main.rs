@@ -17,4 +17,5 @@ mod memory;
 mod mlflow;
 mod s3;
 mod story;
+mod transfer;
 mod web;

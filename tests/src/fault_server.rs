@@ -5,10 +5,13 @@
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// In how many pieces a second a slow body is sent.
+const PIECES_A_SECOND: usize = 100;
 
 /// A request, as far as tests look at it.
 #[derive(Clone, Debug)]
@@ -52,6 +55,8 @@ pub struct Answer {
     pub announced: Option<usize>,
     /// Pause after the first half of the body, as long as the test runs at most.
     pub stall: Duration,
+    /// Bytes of the body to send a second; 0 for as many as go.
+    pub pace: usize,
 }
 
 impl Answer {
@@ -84,6 +89,19 @@ impl Answer {
         self
     }
 
+    /// An answer that does not say beforehand how long it is. Cut off below its length, it breaks in the middle.
+    pub fn chunked(content: &[u8]) -> Self {
+        let mut body = format!("{:x}\r\n", content.len()).into_bytes();
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n0\r\n\r\n");
+        Self { body, ..Self::status("200 OK") }.with("Transfer-Encoding", "chunked")
+    }
+
+    /// Sends the body slowly.
+    pub fn paced(self, bytes_per_second: usize) -> Self {
+        Self { pace: bytes_per_second, ..self }
+    }
+
     /// Announces the whole body and sends only so much of it.
     pub fn cut(mut self, length: usize) -> Self {
         self.announced = Some(self.body.len());
@@ -97,6 +115,7 @@ impl Answer {
 pub struct FaultServer {
     port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
+    answering: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
@@ -108,8 +127,9 @@ impl FaultServer {
     pub fn start(answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        let server = Self { port, requests: Arc::default(), stop: Arc::default() };
+        let server = Self { port, requests: Arc::default(), answering: Arc::default(), stop: Arc::default() };
         let (requests, stop) = (Arc::clone(&server.requests), Arc::clone(&server.stop));
+        let answering = Arc::clone(&server.answering);
         let answer = Arc::new(answer);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -117,8 +137,13 @@ impl FaultServer {
                     return;
                 }
                 let (requests, answer) = (Arc::clone(&requests), Arc::clone(&answer));
-                // A client that goes away in the middle is what some tests want.
-                thread::spawn(move || serve(&stream, &requests, answer.as_ref()));
+                let answering = Arc::clone(&answering);
+                thread::spawn(move || {
+                    answering.fetch_add(1, Ordering::Relaxed);
+                    // A client that goes away in the middle is what some tests want.
+                    let _ = serve(&stream, &requests, answer.as_ref());
+                    answering.fetch_sub(1, Ordering::Relaxed);
+                });
             }
         });
         server
@@ -132,6 +157,11 @@ impl FaultServer {
     /// Its address.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// How many requests are being answered now. A client that went away is noticed with the next bytes for it.
+    pub fn answering(&self) -> usize {
+        self.answering.load(Ordering::Relaxed)
     }
 
     /// The requests so far.
@@ -187,9 +217,25 @@ fn send(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     let (before, after) = answer.body.split_at(answer.body.len() / 2);
-    stream.write_all(before)?;
+    send_body(stream, before, answer.pace)?;
     if !answer.stall.is_zero() {
         thread::sleep(answer.stall);
     }
-    stream.write_all(after)
+    send_body(stream, after, answer.pace)
+}
+
+fn send_body(mut stream: &TcpStream, body: &[u8], pace: usize) -> io::Result<()> {
+    if pace == 0 {
+        return stream.write_all(body);
+    }
+    let number = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+    let (started, mut sent) = (Instant::now(), 0);
+    for piece in body.chunks((pace / PIECES_A_SECOND).max(1)) {
+        stream.write_all(piece)?;
+        sent += piece.len();
+        // By the clock, so that sleeping too long once does not slow the whole.
+        let due = Duration::from_secs(1) * number(sent) / number(pace);
+        thread::sleep(due.saturating_sub(started.elapsed()));
+    }
+    Ok(())
 }

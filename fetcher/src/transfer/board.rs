@@ -23,7 +23,8 @@ const SHORTEST: u64 = 2 << 20;
 const LONGEST: u64 = 64 << 20;
 /// How many times as long as the wait for its first byte a part is to take.
 const AMORTIZE: u64 = 20;
-/// A part is raced when it would take this much longer than a fresh connection.
+/// A part is raced when it would take this much longer than a fresh connection, and at least so long, by what was
+/// measured of it for as long.
 const RACE_FACTOR: u64 = 2;
 const RACE_AT_LEAST: Duration = Duration::from_millis(500);
 
@@ -97,6 +98,8 @@ struct Part {
     measured: u64,
     /// Bytes per second; unknown before the first measurement.
     rate: Option<u64>,
+    /// How long that was measured.
+    measured_for: Duration,
     slow_for: Duration,
     /// Whether the first byte of the request has come.
     flowing: bool,
@@ -212,6 +215,7 @@ impl Board {
                 raced: false,
                 measured: cursor,
                 rate: None,
+                measured_for: Duration::ZERO,
                 slow_for: Duration::ZERO,
                 flowing: false,
             },
@@ -249,7 +253,7 @@ impl Board {
         });
         let candidates = self.parts.iter_mut().filter(|(_, part)| {
             let splittable = files.get(part.file).is_some_and(|file| file.splittable);
-            splittable && !part.raced && part.rate.is_some() && part.cursor < part.end
+            splittable && !part.raced && part.measured_for >= RACE_AT_LEAST && part.cursor < part.end
         });
         let (_, number, part) = candidates
             .filter_map(|(number, part)| {
@@ -399,6 +403,7 @@ impl Board {
             part.measured = part.cursor;
             let smoothed = part.rate.map_or(now, |before| before / 4 * 3 + now / 4);
             part.rate = Some(smoothed);
+            part.measured_for += elapsed;
             rates.push(smoothed);
         }
         rates.sort_unstable();

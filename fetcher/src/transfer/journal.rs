@@ -6,7 +6,7 @@
 //! further than to save a request: what is kept is hashed again.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
@@ -29,6 +29,18 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// Begins the journal at `path` with what there is, in one step: a line that was cut off would spoil those that
+    /// follow it.
+    ///
+    /// # Errors
+    /// As the file system does.
+    pub fn begin(path: &Path, kept: &BTreeMap<FileNumber, Extents>) -> io::Result<()> {
+        let next = path.with_extension("next");
+        let mut journal = Self { file: File::create(&next)? };
+        journal.write(kept.clone().into_iter().collect())?;
+        fs::rename(next, path)
+    }
+
     /// Opens the journal at `path` to be continued.
     ///
     /// # Errors
@@ -89,6 +101,19 @@ mod tests {
         Journal::open(&path).unwrap().write(vec![(0, kept(5)), (7, kept(1))]).unwrap();
         Journal::open(&path).unwrap().write(vec![(0, kept(9))]).unwrap();
         assert_eq!(read(&path).unwrap(), BTreeMap::from([(0, kept(9)), (7, kept(1))]));
+    }
+
+    #[test]
+    fn what_is_written_after_a_cut_off_line_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        Journal::open(&path).unwrap().write(vec![(0, kept(5)), (1, kept(6))]).unwrap();
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 4]).unwrap();
+        let found = read(&path).unwrap();
+        Journal::begin(&path, &found).unwrap();
+        Journal::open(&path).unwrap().write(vec![(2, kept(7))]).unwrap();
+        assert_eq!(read(&path).unwrap(), BTreeMap::from([(0, kept(5)), (2, kept(7))]));
     }
 
     #[test]

@@ -50,10 +50,12 @@ impl Staging {
         if same_plan {
             kept = journal::read(&journal)?;
             kept.retain(|number, kept| {
-                let vouched = plan.files.get(*number).is_some_and(|file| file.expected.is_some());
+                let Some(file) = plan.files.get(*number) else { return false };
+                let vouched = file.expected.is_some() || (same_boot && !boot_id.is_empty());
                 let part = fs::metadata(part(&parts, *number));
                 let whole = part.is_ok_and(|part| part.len() >= kept.end());
-                whole && !kept.is_empty() && (vouched || (same_boot && !boot_id.is_empty()))
+                let fits = file.size.is_some_and(|size| kept.end() <= size);
+                vouched && whole && fits && !kept.is_empty()
             });
         } else {
             match fs::remove_dir_all(&parts) {
@@ -62,10 +64,8 @@ impl Staging {
             }
             fs::create_dir_all(&parts)?;
         }
+        Journal::begin(&journal, &kept)?;
         if !(same_plan && same_boot) {
-            // What is kept from before is in memory, and gets into the new journal from there.
-            fs::write(&journal, "")?;
-            Journal::open(&journal)?.write(kept.clone().into_iter().collect())?;
             fs::write(&mark, format!("{digest}\n{boot_id}\n"))?;
         }
         Ok(Self { parts, journal, kept })
