@@ -166,7 +166,7 @@ fn a_connection_that_stalls_near_the_end_is_raced() {
         let fetcher = Fetcher::new().with("FETCHER_CONNECTIONS", "4").with("FETCHER_LOG_LEVEL", "debug");
         let started = Instant::now();
         let outcome = pull(&fetcher, &server).expect(0);
-        assert!(started.elapsed() < Duration::from_secs(6), "at {pace}: {}", outcome.stderr);
+        assert!(started.elapsed() < Duration::from_secs(15), "at {pace}: {}", outcome.stderr);
         assert!(outcome.stderr.contains("racing a slow connection"), "{}", outcome.stderr);
         assert!(!outcome.stderr.contains("retrying"), "{}", outcome.stderr);
         assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), *LARGE);

@@ -408,7 +408,8 @@ impl Board {
         }
         rates.sort_unstable();
         let median = rates.get(rates.len() / 2).copied().unwrap_or_default();
-        if median > 0 {
+        // When nothing is left to give out, those that are still at work are the slow ones.
+        if median > self.typical_rate || (median > 0 && self.has_more()) {
             self.typical_rate = median;
         }
         let relative = if rates.len() >= floor.quorum { median / floor.share } else { 0 };

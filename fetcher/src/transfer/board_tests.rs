@@ -128,6 +128,22 @@ fn a_slow_part_is_raced_and_no_byte_is_claimed_twice() {
 }
 
 #[test]
+fn the_last_part_is_not_taken_for_the_measure_of_itself() {
+    let mut board = board(&[MIB, MIB], 2);
+    let (stalled, other) = (part(&mut board, None), part(&mut board, None));
+    board.first_byte(other.part, Duration::from_millis(1));
+    board.claim(stalled.part, 0, MIB / 2);
+    board.claim(other.part, 0, MIB / 2);
+    board.measure(Duration::from_millis(500), NO_FLOOR);
+    finish(&mut board, &Assignment { range: MIB / 2..MIB, ..other });
+    let seconds = (0..20).take_while(|_| {
+        board.measure(Duration::from_millis(100), NO_FLOOR);
+        board.next(None) == Next::Wait
+    });
+    assert!(seconds.count() < 10, "raced within a second");
+}
+
+#[test]
 fn equal_parts_are_not_raced() {
     let mut board = board(&[MIB, MIB], 2);
     let (one, other) = (part(&mut board, None), part(&mut board, None));
