@@ -250,3 +250,31 @@ pub(crate) fn is_in_memory(path: &Path) -> bool {
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than any volume has.
+    const HUGE: u64 = 1 << 60;
+
+    #[test]
+    fn whole_blocks_have_to_fit_but_for_those_that_are_taken_up_already() {
+        let folder = tempfile::tempdir().unwrap();
+        let volume = Volume::open(Layout::new(folder.path(), None)).unwrap();
+        let block = rustix::fs::statvfs(folder.path()).unwrap().f_frsize;
+        let lacks =
+            |sizes: &[u64], allocated| match volume.check_space(sizes.iter().copied(), allocated, None) {
+                Ok(()) => None,
+                Err(VolumeError::NoSpace { needed, .. }) => Some(needed),
+                Err(other) => panic!("{other}"),
+            };
+        assert_eq!(lacks(&[HUGE], 0), Some(HUGE));
+        assert_eq!(lacks(&[1, HUGE, 0, block, block + 1], 0), Some(HUGE + 4 * block));
+        assert_eq!(lacks(&[HUGE, 1], HUGE / 2), Some(HUGE / 2 + block));
+        assert_eq!(lacks(&[HUGE, 1], HUGE), None);
+        assert_eq!(lacks(&[1], HUGE), None, "more than is needed");
+        assert_eq!(lacks(&[u64::MAX, u64::MAX], 0), Some(u64::MAX));
+        assert_eq!(lacks(&[], 0), None);
+    }
+}

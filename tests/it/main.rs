@@ -15,6 +15,7 @@ mod fetcher;
 mod manifests;
 mod memory;
 mod mlflow;
+mod resume;
 mod s3;
 mod story;
 mod transfer;

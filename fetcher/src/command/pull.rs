@@ -111,7 +111,10 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     };
     let files = transfer.run(&plan, &staging).await?;
     tracker.phase(Phase::Verifying);
-    let model = seal(files, &plan)?;
+    let model = seal(files, &plan).inspect_err(|_| {
+        // Which file is wrong nobody knows. If this fails too, the next run ends as this one did.
+        let _ = staging.forget();
+    })?;
     tracker.phase(Phase::Publishing);
     let receipt = receipt(&plan, &model, volume, tracker);
     crate::publish::publish(volume, &model, &receipt)?;

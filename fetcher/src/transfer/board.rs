@@ -25,7 +25,7 @@ const LONGEST: u64 = 64 << 20;
 const AMORTIZE: u64 = 20;
 /// A part is raced when it would take this much longer than a fresh connection, and at least so long, by what was
 /// measured of it for as long.
-const RACE_FACTOR: u64 = 2;
+const RACE_FACTOR: u32 = 2;
 const RACE_AT_LEAST: Duration = Duration::from_millis(500);
 
 /// Number of a file in the plan.
@@ -251,16 +251,18 @@ impl Board {
         let (files, time) = (&self.files, |bytes: u64, rate: u64| {
             Duration::from_millis(bytes.saturating_mul(1000).checked_div(rate).unwrap_or(u64::MAX))
         });
+        // Of a part that has only just begun, or whose first byte may still be on its way, the rate says nothing.
+        let telling = RACE_AT_LEAST.max(first_byte.saturating_mul(RACE_FACTOR));
         let candidates = self.parts.iter_mut().filter(|(_, part)| {
             let splittable = files.get(part.file).is_some_and(|file| file.splittable);
-            splittable && !part.raced && part.measured_for >= RACE_AT_LEAST && part.cursor < part.end
+            splittable && !part.raced && part.measured_for >= telling && part.cursor < part.end
         });
         let (_, number, part) = candidates
             .filter_map(|(number, part)| {
                 let left = part.end - part.cursor;
                 let as_it_goes = time(left, part.rate?);
                 let anew = first_byte.saturating_add(time(left, typical_rate));
-                let slow = as_it_goes > anew.saturating_mul(u32::try_from(RACE_FACTOR).ok()?);
+                let slow = as_it_goes > anew.saturating_mul(RACE_FACTOR);
                 (slow && as_it_goes > RACE_AT_LEAST).then_some((as_it_goes, number, part))
             })
             .max_by_key(|(as_it_goes, ..)| *as_it_goes)?;

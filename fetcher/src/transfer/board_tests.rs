@@ -128,22 +128,6 @@ fn a_slow_part_is_raced_and_no_byte_is_claimed_twice() {
 }
 
 #[test]
-fn the_last_part_is_not_taken_for_the_measure_of_itself() {
-    let mut board = board(&[MIB, MIB], 2);
-    let (stalled, other) = (part(&mut board, None), part(&mut board, None));
-    board.first_byte(other.part, Duration::from_millis(1));
-    board.claim(stalled.part, 0, MIB / 2);
-    board.claim(other.part, 0, MIB / 2);
-    board.measure(Duration::from_millis(500), NO_FLOOR);
-    finish(&mut board, &Assignment { range: MIB / 2..MIB, ..other });
-    let seconds = (0..20).take_while(|_| {
-        board.measure(Duration::from_millis(100), NO_FLOOR);
-        board.next(None) == Next::Wait
-    });
-    assert!(seconds.count() < 10, "raced within a second");
-}
-
-#[test]
 fn equal_parts_are_not_raced() {
     let mut board = board(&[MIB, MIB], 2);
     let (one, other) = (part(&mut board, None), part(&mut board, None));
@@ -152,6 +136,42 @@ fn equal_parts_are_not_raced() {
     board.claim(other.part, 0, MIB / 8);
     board.measure(Duration::from_secs(1), NO_FLOOR);
     assert_eq!(board.next(None), Next::Wait);
+}
+
+#[test]
+fn a_part_is_raced_only_when_its_rate_can_tell() {
+    let mut board = board(&[MIB, MIB], 2);
+    let (one, other) = (part(&mut board, None), part(&mut board, None));
+    board.first_byte(one.part, Duration::from_millis(400));
+    board.claim(one.part, 0, MIB / 2);
+    // The other's first byte may be as long on its way.
+    for beat in 1..8 {
+        board.measure(Duration::from_millis(100), NO_FLOOR);
+        assert_eq!(board.next(None), Next::Wait, "after {beat} beats");
+    }
+    board.claim(one.part, MIB / 2, MIB);
+    board.measure(Duration::from_millis(100), NO_FLOOR);
+    assert!(matches!(board.next(None), Next::Race(race) if race.part == other.part));
+}
+
+#[test]
+fn one_that_stalls_when_it_is_the_last_is_compared_with_the_others_before() {
+    let mut board = board(&[40 * MIB, 40 * MIB], 1);
+    let (fast, slow) = (part(&mut board, None), part(&mut board, None));
+    board.first_byte(fast.part, Duration::from_millis(1));
+    for step in 0..10 {
+        board.claim(fast.part, step * MIB, MIB);
+        board.claim(slow.part, step * MIB, MIB);
+        board.measure(Duration::from_millis(100), NO_FLOOR);
+    }
+    finish(&mut board, &Assignment { range: 10 * MIB..40 * MIB, ..fast });
+    assert_eq!(board.next(None), Next::Wait, "as fast as the other was");
+    // Now nothing more comes.
+    let raced = (0..20).any(|_| {
+        board.measure(Duration::from_millis(100), NO_FLOOR);
+        matches!(board.next(None), Next::Race(race) if race.part == slow.part)
+    });
+    assert!(raced, "within two seconds");
 }
 
 #[test]

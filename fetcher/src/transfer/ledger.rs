@@ -310,3 +310,7 @@ impl Ledger {
         changed.into_iter().filter_map(landed).collect()
     }
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

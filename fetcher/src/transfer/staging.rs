@@ -62,8 +62,8 @@ impl Staging {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
-            fs::create_dir_all(&parts)?;
         }
+        fs::create_dir_all(&parts)?;
         Journal::begin(&journal, &kept)?;
         if !(same_plan && same_boot) {
             fs::write(&mark, format!("{digest}\n{boot_id}\n"))?;
@@ -87,6 +87,14 @@ impl Staging {
     /// As the file system does.
     pub fn journal(&self) -> io::Result<Journal> {
         Journal::open(&self.journal)
+    }
+
+    /// Has the next run begin anew: all of this together is not what it must be.
+    ///
+    /// # Errors
+    /// As the file system does.
+    pub fn forget(&self) -> io::Result<()> {
+        Journal::begin(&self.journal, &BTreeMap::new())
     }
 
     /// Bytes of the volume that the area takes up already: blocks, not lengths, since a file may have holes.
