@@ -13,7 +13,9 @@ use plimsoll_tests::fault_server::{Answer, FaultServer};
 use plimsoll_tests::{poll, process};
 
 use crate::fetcher::{Fetcher, digest_by_coreutils, noise, tree};
-use crate::transfer::{ETAG, LARGE, LONG, asked, catalog, from_catalog, from_folder, one_file, pull, start};
+use crate::transfer::{
+    ETAG, LARGE, LONG, asked, assert_content, catalog, from_catalog, from_folder, one_file, pull, start,
+};
 
 /// Starts a pull and kills it as soon as the journal has so many bytes of the files.
 fn kill_at(fetcher: &Fetcher, arguments: &[String], bytes: usize) {
@@ -58,7 +60,7 @@ fn killed_at_any_moment_it_goes_on_and_ends_with_the_right_bytes() {
     slowly.store(false, Relaxed);
     let before = journaled(&fetcher);
     pull(&fetcher, &server).expect(0);
-    assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), *LARGE);
+    assert_content(&fetcher, &LARGE);
     assert!(before > 1_000_000, "each run adds something: {before}");
     assert_eq!(fetcher.receipt().resumed_bytes, u64::try_from(before).unwrap());
 }
@@ -72,7 +74,7 @@ fn the_second_half_costs_half() {
     kill_at(&fetcher, &one_file(&server), LARGE.len() / 2);
     let before = server.requests().len();
     pull(&fetcher, &server).expect(0);
-    assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), *LARGE);
+    assert_content(&fetcher, &LARGE);
     let ranges = asked(&server.requests()[before..], LARGE.len());
     let bytes: usize = ranges.iter().map(ExactSizeIterator::len).sum();
     assert!(bytes <= LARGE.len() * 55 / 100, "{bytes} in {ranges:?}");
@@ -90,7 +92,7 @@ fn nothing_is_kept_of_content_that_changed_between_two_runs() {
     kill_at(&fetcher, &one_file(&server), 6_000_000);
     changed.store(true, Relaxed);
     pull(&fetcher, &server).expect(0);
-    assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), LARGE[1..]);
+    assert_content(&fetcher, &LARGE[1..]);
     assert_eq!(fetcher.receipt().resumed_bytes, 0);
 }
 
@@ -134,7 +136,7 @@ fn whatever_a_journal_says_no_wrong_byte_gets_through() {
         }
         let outcome = fetcher.pull(&format!("catalog+{}", server.url()), "a", "v1");
         assert_eq!(outcome.code, 0, "{case}: {}", outcome.stderr);
-        assert!(tree(&fetcher.model())["model.bin"] == content, "{case}");
+        assert_content(&fetcher, &content);
         assert!(tree(&fetcher.model())["small.bin"] == noise(5000), "{case}");
     }
 }
@@ -164,7 +166,7 @@ fn what_an_earlier_run_left_wrong_does_not_stand_in_the_way_of_a_pinned_digest()
     pull(&fetcher, &server).expect(65);
     assert!(tree(&fetcher.model()).is_empty() && !fetcher.has_receipt());
     pull(&fetcher, &server).expect(0);
-    assert_eq!(fs::read(fetcher.model().join("model.bin")).unwrap(), *LARGE);
+    assert_content(&fetcher, &LARGE);
 }
 
 fn make_longer(parts: &Path, size: usize) {
