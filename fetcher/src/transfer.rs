@@ -4,7 +4,7 @@
 //!  board ──part──▶ connection ──block──▶ disk
 //!    ▲                 │ landed
 //!  width, floor        ▼
-//!    └─ measured ── ledger ──next bytes of up to four files──▶ hashing ──▶ VerifiedFile
+//!    └─ measured ── ledger ──next bytes of some files──▶ hashing ──▶ VerifiedFile
 //! ```
 //!
 //! The `board` gives out ranges of files, each `connection` asks for one and writes what comes at its place, the

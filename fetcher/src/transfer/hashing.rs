@@ -1,7 +1,7 @@
 //! Moves the frontiers: hashes what has landed, the files of several connections in step.
 //!
 //! Every worker thread has one such task beside its connections. It waits a moment for as many files as can be
-//! hashed in step, because four together cost little more than two alone; when the connections have nothing more to
+//! hashed in step, because together they cost less than one after another; when the connections have nothing more to
 //! give, it takes what there is.
 
 use std::os::unix::fs::FileExt as _;
