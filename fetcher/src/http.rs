@@ -126,9 +126,15 @@ pub(crate) fn classify(what: String, status: StatusCode, headers: &HeaderMap) ->
     }
 }
 
-/// `Retry-After` in its form of seconds. A date is ignored: our own pause applies.
+/// How long `Retry-After` asks to wait, as seconds or until a date (RFC 9110, 10.2.3).
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    // A date that is over asks for no wait.
+    Some(date.duration_since(jiff::Timestamp::now()).try_into().unwrap_or_default())
 }
 
 /// Reads a whole body of at most `limit` bytes.
@@ -195,5 +201,16 @@ mod tests {
         let error = classify("s3".into(), StatusCode::TOO_MANY_REQUESTS, &headers);
         assert!(error.to_string().contains("request id ABC"), "{error}");
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_wait_may_be_asked_for_as_a_date() {
+        let asked = |value: &str| retry_after(&HeaderMap::from_iter([(RETRY_AFTER, value.parse().unwrap())]));
+        let in_a_minute = jiff::Timestamp::now() + Duration::from_secs(60);
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&in_a_minute);
+        let wait = asked(&date.unwrap()).unwrap();
+        assert!((58..=60).contains(&wait.as_secs()), "{wait:?}");
+        assert_eq!(asked("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!(asked("soon"), None);
     }
 }

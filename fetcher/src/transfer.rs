@@ -18,6 +18,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,7 @@ use handoff::SafePath;
 use tokio::sync::{Notify, watch};
 
 use crate::memory::Memory;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedFile};
 use crate::report::Tracker;
 use crate::retry::{Budget, Failed};
 use crate::store::{ByteRange, Class, Store, StoreError};
@@ -45,15 +46,18 @@ mod hashing;
 pub mod journal;
 mod ledger;
 mod page_cache;
+mod request;
+mod seat;
 pub mod staging;
+mod staging_file;
 mod width;
 
 use board::{Board, FileNumber, Floor, PartNumber, Work};
-use connection::{Seat, can_go_on};
 use crew::Crew;
 use extents::Extents;
 use journal::Journal;
 use ledger::Ledger;
+use seat::Seat;
 use staging::Staging;
 use width::{Observation, Width};
 
@@ -177,6 +181,13 @@ pub fn threads(connections: usize) -> usize {
     cores.min(8).min(connections).max(1)
 }
 
+/// Whether a broken file can be gone on with at an offset, or read in several places at once. Without an identity
+/// or a digest, what is here may be of another content than what is still to come; without a size, nobody knows
+/// whether anything is.
+fn can_go_on(file: &PlannedFile) -> bool {
+    file.size.is_some() && (file.source.identity.is_some() || file.expected.is_some())
+}
+
 /// What the connections, the hashing and the beat share.
 struct Shared {
     state: Mutex<State>,
@@ -184,6 +195,8 @@ struct Shared {
     width: watch::Sender<usize>,
     /// There may be work again for those who found none.
     changed: Notify,
+    /// For each thread: there is something to hash.
+    landed: Vec<Notify>,
     /// Some bytes were hashed, so there is room for more.
     hashed: Notify,
     /// Every file is verified.
@@ -217,17 +230,44 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a seat at a part, to be reached there.
+    /// Takes a seat at a part, to be reached there; nobody looks for one at a part that is done.
     fn sit(&self, part: PartNumber) -> Arc<Seat> {
         let seat = Arc::new(Seat::default());
-        self.state().seats.entry(part).or_default().push(Arc::clone(&seat));
+        let mut state = self.state();
+        if state.board.rest(part).is_some() {
+            state.seats.entry(part).or_default().push(Arc::clone(&seat));
+        }
         seat
+    }
+
+    /// What is left of a part; nothing when it is done.
+    fn rest(&self, part: PartNumber) -> Option<Range<u64>> {
+        self.state().board.rest(part)
     }
 
     /// Nobody needs to go on with a part.
     fn part_done(&self, part: PartNumber) {
         let seats = self.state().seats.remove(&part).unwrap_or_default();
         seats.iter().for_each(|seat| seat.done());
+    }
+
+    /// Bytes have landed on a thread, and somebody is to hash them: that thread, while they are in its cache, or, while
+    /// half of the threads have no connection, one of those.
+    fn landed(&self, thread: usize) {
+        let threads = self.landed.len();
+        let idle = 2 * *self.width.borrow() <= threads;
+        let by = if idle { (thread + threads / 2) % threads } else { thread };
+        if let Some(landed) = self.landed.get(by) {
+            landed.notify_one();
+        }
+    }
+
+    /// Waits until bytes have landed that this thread is to hash.
+    async fn has_landed(&self, thread: usize) {
+        match self.landed.get(thread) {
+            Some(landed) => landed.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// A request failed and may be made again.
@@ -251,7 +291,7 @@ impl Transfer {
         let mut beat = Beat::new(&self, Arc::clone(&shared), journal, width);
         let mut crew = Crew::start(&shared, self.stores, self.connections)?;
         beat.watch(crew.busy_times());
-        let mut beats = tokio::time::interval(BEAT);
+        let mut beats = tokio::time::interval_at(tokio::time::Instant::now() + BEAT, BEAT);
         let outcome = loop {
             tokio::select! {
                 () = shared.finished.notified() => break Ok(shared.state().ledger.take_verified()),
@@ -266,7 +306,7 @@ impl Transfer {
     }
 
     fn share(&self, plan: &Plan, staging: &Staging) -> Shared {
-        let kept = |(number, file): (usize, &crate::plan::PlannedFile)| {
+        let kept = |(number, file): (usize, &PlannedFile)| {
             // Of a file that cannot be gone on with, what is here may be of another content.
             let kept = staging.kept(number).filter(|_| can_go_on(file)).cloned();
             (file.clone(), staging.file(number), kept)
@@ -286,6 +326,7 @@ impl Transfer {
             state: Mutex::new(State { board, ledger: Ledger::new(files), seats, dropped }),
             width: watch::Sender::new(width),
             changed: Notify::new(),
+            landed: self.stores.iter().map(|_| Notify::new()).collect(),
             hashed: Notify::new(),
             finished: Notify::new(),
             refused: AtomicBool::new(false),

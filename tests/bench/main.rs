@@ -17,6 +17,7 @@ mod plot;
 mod problem;
 mod process_tree;
 mod recorder;
+mod relay;
 mod report;
 mod resume;
 mod slow_network;

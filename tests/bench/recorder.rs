@@ -1,13 +1,13 @@
 //! A relay that writes down when something was asked and when it was answered, without delaying it.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::problem::{Outcome, Problem};
+use crate::problem::Outcome;
+use crate::relay::{Relay, both_ways};
 
 const PIECE: usize = 64 * 1024;
 
@@ -31,16 +31,15 @@ impl Exchange {
     }
 }
 
-/// A relay before a port.
+/// A relay that keeps account.
 #[derive(Debug)]
 pub struct Recorder {
-    port: u16,
+    relay: Relay,
     shared: Arc<Shared>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
-    ended: AtomicBool,
     connections: AtomicUsize,
     exchanges: Mutex<Vec<Exchange>>,
 }
@@ -48,26 +47,15 @@ struct Shared {
 impl Recorder {
     /// Puts the relay before a port of the loopback address.
     pub fn before(server: u16) -> Outcome<Self> {
-        let problem = |error: io::Error| Problem::new(format!("cannot start the recorder: {error}"));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(problem)?;
-        let port = listener.local_addr().map_err(problem)?.port();
         let shared = Arc::new(Shared::default());
-        let of_thread = Arc::clone(&shared);
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if of_thread.ended.load(Ordering::Relaxed) {
-                    return;
-                }
-                let shared = Arc::clone(&of_thread);
-                thread::spawn(move || relay(&client, server, &shared));
-            }
-        });
-        Ok(Self { port, shared })
+        let of_relay = Arc::clone(&shared);
+        let relay = Relay::before(server, move |client, server| record(client, server, &of_relay))?;
+        Ok(Self { relay, shared })
     }
 
     /// The port that clients connect to.
     pub fn port(&self) -> u16 {
-        self.port
+        self.relay.port()
     }
 
     /// What was asked since this was last called, in order.
@@ -76,18 +64,8 @@ impl Recorder {
     }
 }
 
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-    }
-}
-
-fn relay(client: &TcpStream, server: u16, shared: &Shared) -> io::Result<()> {
+fn record(client: &TcpStream, server: &TcpStream, shared: &Shared) -> io::Result<()> {
     let connection = shared.connections.fetch_add(1, Ordering::Relaxed);
-    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
     let asked = |piece: &[u8]| {
         let line = String::from_utf8_lossy(piece.split(|byte| *byte == b'\r').next().unwrap_or_default());
         let now = Instant::now();
@@ -101,14 +79,7 @@ fn relay(client: &TcpStream, server: u16, shared: &Shared) -> io::Result<()> {
             exchange.answered = Instant::now();
         }
     };
-    thread::scope(|scope| {
-        let up = scope.spawn(|| pass(client, &server, asked));
-        let down = pass(&server, client, answered);
-        let _ = client.shutdown(Shutdown::Both);
-        let _ = server.shutdown(Shutdown::Both);
-        let _ = up.join();
-        down
-    })
+    both_ways(client, server, || pass(client, server, asked), || pass(server, client, answered))
 }
 
 fn pass(mut from: &TcpStream, mut to: &TcpStream, note: impl Fn(&[u8])) -> io::Result<()> {

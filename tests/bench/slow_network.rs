@@ -5,16 +5,23 @@
 //! trip old, in either direction. The first request of a connection waits for another round trip, which
 //! stands for the handshake. What it does not have is loss, TCP's slow start, and a limit to all connections
 //! together.
+//!
+//! The bytes wait in a pipe and get there and away by `splice(2)`, so that they are not copied: the relay shares
+//! the processors with the clients that are measured.
 
-use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::problem::{Outcome, Problem};
+use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+
+use crate::problem::Outcome;
+use crate::relay::{Relay, both_ways};
 
 /// Half of the round trip.
 pub const ONE_WAY: Duration = Duration::from_millis(10);
@@ -25,129 +32,118 @@ pub const LIMIT: u32 = 40_000_000;
 const HANDSHAKE: Duration = Duration::from_millis(20);
 /// What is taken in at once.
 const PIECE: usize = 64 * 1024;
-/// How many pieces are on their way at most: more than the limit allows in half a round trip.
-const ON_THE_WAY: usize = 64;
+/// What can be on its way: more than the limit allows in half a round trip, and what anybody may ask a pipe to hold.
+const ON_THE_WAY: usize = 1 << 20;
 /// How much time that the machine did not run us is made good.
 const MADE_GOOD: Duration = Duration::from_millis(25);
+/// A connection that has brought so much is one that is used.
+const USED: usize = 1 << 20;
 
 /// A relay before a port.
 #[derive(Debug)]
 pub struct SlowNetwork {
-    port: u16,
-    shared: Arc<Shared>,
+    relay: Relay,
+    used: Arc<Used>,
 }
 
+/// How many connections are in use.
 #[derive(Debug, Default)]
-struct Shared {
-    ended: AtomicBool,
-    connections: AtomicUsize,
+struct Used {
+    now: AtomicUsize,
     peak: AtomicUsize,
 }
 
 impl SlowNetwork {
     /// Puts the relay before a port of the loopback address.
     pub fn before(server: u16) -> Outcome<Self> {
-        let problem = |error: io::Error| Problem::new(format!("cannot start the slow network: {error}"));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(problem)?;
-        let port = listener.local_addr().map_err(problem)?.port();
-        let shared = Arc::new(Shared::default());
-        let of_thread = Arc::clone(&shared);
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                if of_thread.ended.load(Ordering::Relaxed) {
-                    return;
-                }
-                let shared = Arc::clone(&of_thread);
-                thread::spawn(move || {
-                    let now = shared.connections.fetch_add(1, Ordering::Relaxed) + 1;
-                    shared.peak.fetch_max(now, Ordering::Relaxed);
-                    // A connection that breaks is the client's business.
-                    let _ = relay(&client, server);
-                    shared.connections.fetch_sub(1, Ordering::Relaxed);
-                });
-            }
-        });
-        Ok(Self { port, shared })
+        let used = Arc::new(Used::default());
+        let of_relay = Arc::clone(&used);
+        let relay = Relay::before(server, move |client, server| {
+            let asked = Line { from: client, to: server, opening: HANDSHAKE, limit: None };
+            let answered = Line { from: server, to: client, opening: Duration::ZERO, limit: Some(LIMIT) };
+            let none = Used::default();
+            both_ways(client, server, || asked.pass(&none), || answered.pass(&of_relay))
+        })?;
+        Ok(Self { relay, used })
     }
 
     /// The port that clients connect to.
     pub fn port(&self) -> u16 {
-        self.port
+        self.relay.port()
     }
 
-    /// The largest number of connections at the same time since this was last asked.
+    /// The largest number of connections that were used at the same time since this was last asked. One that only
+    /// brought a manifest, or was opened and not needed, is none.
     pub fn take_peak(&self) -> usize {
-        self.shared.peak.swap(self.shared.connections.load(Ordering::Relaxed), Ordering::Relaxed)
+        self.used.peak.swap(self.used.now.load(Ordering::Relaxed), Ordering::Relaxed)
     }
 }
 
-impl Drop for SlowNetwork {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-    }
-}
-
-fn relay(client: &TcpStream, server: u16) -> io::Result<()> {
-    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    thread::scope(|scope| {
-        let up = scope.spawn(|| pass(client, &server, HANDSHAKE, None));
-        let down = pass(&server, client, Duration::ZERO, Some(LIMIT));
-        // When the server is done or the client is gone, nothing more can come.
-        let _ = client.shutdown(Shutdown::Both);
-        let _ = server.shutdown(Shutdown::Both);
-        let _ = up.join();
-        down
-    })
-}
-
-/// Passes bytes on until there are no more, late and not too fast.
-fn pass(
-    mut from: &TcpStream,
-    to: &TcpStream,
-    before_the_first: Duration,
+/// One direction of a connection.
+struct Line<'a> {
+    from: &'a TcpStream,
+    to: &'a TcpStream,
+    /// What its first bytes wait for.
+    opening: Duration,
+    /// Bytes per second.
     limit: Option<u32>,
-) -> io::Result<()> {
-    let (sender, receiver) = sync_channel::<(Instant, Vec<u8>)>(ON_THE_WAY);
-    thread::scope(|scope| {
-        let writer = scope.spawn(move || deliver(&receiver, to));
-        let mut free = Instant::now();
-        let opened = Instant::now();
-        loop {
-            let mut piece = vec![0; PIECE];
-            let count = match from.read(&mut piece) {
-                Ok(0) | Err(_) => break,
-                Ok(count) => count,
-            };
-            piece.truncate(count);
-            if let Some(limit) = limit {
-                let now = Instant::now();
-                free = free.max(now.checked_sub(MADE_GOOD).unwrap_or(now));
-                free += Duration::from_secs(1) * u32::try_from(count).unwrap_or(u32::MAX) / limit;
-                thread::sleep(free.saturating_duration_since(now));
+}
+
+impl Line<'_> {
+    /// Passes bytes on until there are no more, late and not too fast.
+    fn pass(&self, used: &Used) -> io::Result<()> {
+        let (outlet, inlet) = pipe_with(PipeFlags::CLOEXEC)?;
+        fcntl_setpipe_size(&inlet, ON_THE_WAY)?;
+        let (sender, receiver) = sync_channel::<(Instant, usize)>(ON_THE_WAY / PIECE * 4);
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| self.deliver(receiver, outlet));
+            let (opened, mut free, mut passed) = (Instant::now(), Instant::now(), 0);
+            // The kernel locks a pipe while it waits to fill it, so the waiting is done before.
+            while let Ok(1) = self.from.peek(&mut [0])
+                && let Ok(count @ 1..) = splice(self.from, None, &inlet, None, PIECE, SpliceFlags::MOVE)
+            {
+                if passed < USED && passed + count >= USED {
+                    let now = used.now.fetch_add(1, Ordering::Relaxed) + 1;
+                    used.peak.fetch_max(now, Ordering::Relaxed);
+                }
+                passed += count;
+                if let Some(limit) = self.limit {
+                    let now = Instant::now();
+                    free = free.max(now.checked_sub(MADE_GOOD).unwrap_or(now));
+                    free += Duration::from_secs(1) * u32::try_from(count).unwrap_or(u32::MAX) / limit;
+                    thread::sleep(free.saturating_duration_since(now));
+                }
+                let due = (Instant::now() + ONE_WAY).max(opened + self.opening + ONE_WAY);
+                if sender.send((due, count)).is_err() {
+                    break;
+                }
             }
-            let due = (Instant::now() + ONE_WAY).max(opened + before_the_first + ONE_WAY);
-            if sender.send((due, piece)).is_err() {
-                break;
+            if passed >= USED {
+                used.now.fetch_sub(1, Ordering::Relaxed);
+            }
+            drop(sender);
+            writer.join().unwrap_or(Ok(()))
+        })
+    }
+
+    /// Delivers pieces when they are due. Owns its ends, so that who fills the pipe is told when it is over.
+    #[allow(clippy::needless_pass_by_value)]
+    fn deliver(&self, pieces: Receiver<(Instant, usize)>, outlet: OwnedFd) -> io::Result<()> {
+        for (due, mut left) in &pieces {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            while left > 0 {
+                left -= splice(&outlet, None, self.to, None, left, SpliceFlags::MOVE)?;
             }
         }
-        drop(sender);
-        writer.join().unwrap_or(Ok(()))
-    })
-}
-
-fn deliver(pieces: &Receiver<(Instant, Vec<u8>)>, mut to: &TcpStream) -> io::Result<()> {
-    for (due, piece) in pieces {
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        to.write_all(&piece)?;
+        self.to.shutdown(Shutdown::Write)
     }
-    to.shutdown(Shutdown::Write)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{Ipv4Addr, TcpListener};
+
     use super::*;
 
     /// A server that answers one byte with a second's worth of bytes.

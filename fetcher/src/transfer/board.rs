@@ -21,6 +21,9 @@ const FIRST_PART: u64 = 8 << 20;
 /// Bounds of a part's length. Below, asking for it costs more than it brings; above, its end comes too late.
 const SHORTEST: u64 = 2 << 20;
 const LONGEST: u64 = 64 << 20;
+/// Length of a part, at least, while every connection has a file of its own. Not longer: others may join, and what
+/// they bring can be hashed only after it.
+const ALONE: u64 = 16 << 20;
 /// How many times as long as the wait for its first byte a part is to take.
 const AMORTIZE: u64 = 20;
 /// A part is raced when it would take this much longer than a fresh connection, and at least so long, by what was
@@ -103,6 +106,8 @@ struct Part {
     slow_for: Duration,
     /// Whether the first byte of the request has come.
     flowing: bool,
+    /// Whether it waits before it is asked for again, perhaps because the store said so.
+    pausing: bool,
 }
 
 /// The schedule.
@@ -218,6 +223,7 @@ impl Board {
                 measured_for: Duration::ZERO,
                 slow_for: Duration::ZERO,
                 flowing: false,
+                pausing: false,
             },
         );
         Some(Assignment { part, file: number, range })
@@ -231,23 +237,24 @@ impl Board {
     /// How long a part is to be.
     fn part_bytes(&self) -> u64 {
         let by_latency = match self.first_byte {
-            // Every connection has a file of its own, whose bytes come in order however long its parts are.
-            _ if self.files_to_fetch() >= self.width => LONGEST,
             Some(wait) if self.typical_rate > 0 => {
                 let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
                 self.typical_rate.saturating_mul(AMORTIZE).saturating_mul(micros) / 1_000_000
             }
             _ => FIRST_PART,
         };
+        // The bytes of a connection that has a file of its own come in order however long its parts are.
+        let by_order = if self.files_to_fetch() >= self.width { ALONE } else { SHORTEST };
         // Near the end, two more for every connection; one that is alone has nobody to share with.
         let fair = if self.width > 1 { self.left / (2 * self.width) } else { LONGEST };
-        by_latency.min(LONGEST).min(fair).max(SHORTEST)
+        by_latency.max(by_order).min(LONGEST).min(fair).max(SHORTEST)
     }
 
     /// The part that would gain the most from a second connection, if any would gain enough.
     fn race(&mut self) -> Option<Assignment> {
         let first_byte = self.first_byte?;
-        let typical_rate = self.typical_rate;
+        // Where everything else came before it could be measured, a part that brings nothing is still raced.
+        let typical_rate = self.typical_rate.max(1);
         let (files, time) = (&self.files, |bytes: u64, rate: u64| {
             Duration::from_millis(bytes.saturating_mul(1000).checked_div(rate).unwrap_or(u64::MAX))
         });
@@ -255,7 +262,8 @@ impl Board {
         let telling = RACE_AT_LEAST.max(first_byte.saturating_mul(RACE_FACTOR));
         let candidates = self.parts.iter_mut().filter(|(_, part)| {
             let splittable = files.get(part.file).is_some_and(|file| file.splittable);
-            splittable && !part.raced && part.measured_for >= telling && part.cursor < part.end
+            let fit = splittable && !part.raced && !part.pausing && part.cursor < part.end;
+            fit && part.measured_for >= telling
         });
         let (_, number, part) = candidates
             .filter_map(|(number, part)| {
@@ -383,7 +391,15 @@ impl Board {
         if let Some(part) = self.parts.get_mut(&number)
             && !part.raced
         {
-            part.flowing = false;
+            (part.flowing, part.pausing) = (false, false);
+            part.measured_for = Duration::ZERO;
+        }
+    }
+
+    /// A part waits before it is asked for again.
+    pub(super) fn pauses(&mut self, number: PartNumber) {
+        if let Some(part) = self.parts.get_mut(&number) {
+            part.pausing = true;
         }
     }
 

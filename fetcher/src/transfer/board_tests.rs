@@ -48,8 +48,8 @@ fn the_largest_file_is_begun_first_and_each_connection_stays_with_its_file() {
 #[test]
 fn parts_are_long_while_every_connection_has_a_file_of_its_own() {
     let mut board = board(&[500 * MIB, 400 * MIB], 2);
-    assert_eq!(part(&mut board, None).range, 0..LONGEST);
-    assert_eq!(part(&mut board, None).range, 0..LONGEST);
+    assert_eq!(part(&mut board, None).range, 0..ALONE);
+    assert_eq!(part(&mut board, None).range, 0..ALONE);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_part_is_raced_only_when_its_rate_can_tell() {
 
 #[test]
 fn one_that_stalls_when_it_is_the_last_is_compared_with_the_others_before() {
-    let mut board = board(&[40 * MIB, 40 * MIB], 1);
+    let mut board = board(&[ALONE, ALONE], 1);
     let (fast, slow) = (part(&mut board, None), part(&mut board, None));
     board.first_byte(fast.part, Duration::from_millis(1));
     for step in 0..10 {
@@ -164,7 +164,7 @@ fn one_that_stalls_when_it_is_the_last_is_compared_with_the_others_before() {
         board.claim(slow.part, step * MIB, MIB);
         board.measure(Duration::from_millis(100), NO_FLOOR);
     }
-    finish(&mut board, &Assignment { range: 10 * MIB..40 * MIB, ..fast });
+    finish(&mut board, &Assignment { range: 10 * MIB..ALONE, ..fast });
     assert_eq!(board.next(None), Next::Wait, "as fast as the other was");
     // Now nothing more comes.
     let raced = (0..20).any(|_| {
@@ -172,6 +172,36 @@ fn one_that_stalls_when_it_is_the_last_is_compared_with_the_others_before() {
         matches!(board.next(None), Next::Race(race) if race.part == slow.part)
     });
     assert!(raced, "within two seconds");
+}
+
+#[test]
+fn one_that_never_got_a_byte_is_raced_though_nothing_could_be_measured() {
+    let mut board = board(&[MIB, MIB], 2);
+    let (quick, hanging) = (part(&mut board, None), part(&mut board, None));
+    board.first_byte(quick.part, Duration::from_millis(1));
+    finish(&mut board, &quick);
+    for _ in 0..5 {
+        assert_eq!(board.next(None), Next::Wait);
+        board.measure(Duration::from_millis(100), NO_FLOOR);
+    }
+    assert!(matches!(board.next(None), Next::Race(race) if race.part == hanging.part));
+}
+
+#[test]
+fn one_that_waits_because_the_store_said_so_is_not_raced() {
+    let mut board = board(&[MIB, MIB], 2);
+    let (quick, pausing) = (part(&mut board, None), part(&mut board, None));
+    board.first_byte(quick.part, Duration::from_millis(1));
+    finish(&mut board, &quick);
+    board.pauses(pausing.part);
+    for _ in 0..50 {
+        board.measure(Duration::from_millis(100), NO_FLOOR);
+        assert_eq!(board.next(None), Next::Wait);
+    }
+    board.asked(pausing.part);
+    assert_eq!(board.next(None), Next::Wait, "the new request has its time, too");
+    (0..5).for_each(|_| drop(board.measure(Duration::from_millis(100), NO_FLOOR)));
+    assert!(matches!(board.next(None), Next::Race(race) if race.part == pausing.part));
 }
 
 #[test]

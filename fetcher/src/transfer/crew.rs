@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime, RuntimeMetrics};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
@@ -58,7 +58,7 @@ impl Crew {
             let (shared, failed, stop) = (Arc::clone(shared), failed.clone(), crew.stop.subscribe());
             let numbers: Vec<usize> = (number..connections).step_by(count).collect();
             let thread = std::thread::Builder::new().name(format!("transfer-{number}")).spawn(move || {
-                let outcome = runtime.block_on(work(&shared, stores, &numbers, stop));
+                let outcome = runtime.block_on(work(&shared, stores, number, &numbers, stop));
                 // Reads of a local source may still be under way.
                 Runtime::shutdown_background(runtime);
                 if let Err(error) = outcome {
@@ -100,15 +100,16 @@ impl Drop for Crew {
 async fn work(
     shared: &Arc<Shared>,
     stores: Stores,
+    thread: usize,
     numbers: &[usize],
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), TransferError> {
-    let (stores, landed) = (Arc::new(stores), Arc::new(Notify::new()));
+    let stores = Arc::new(stores);
     let mut tasks = JoinSet::new();
-    tasks.spawn(hashing::run(Arc::clone(shared), Arc::clone(&landed)));
+    tasks.spawn(hashing::run(Arc::clone(shared), thread));
     for &number in numbers {
-        let (shared, stores, landed) = (Arc::clone(shared), Arc::clone(&stores), Arc::clone(&landed));
-        tasks.spawn(Connection { number, shared, stores, landed }.run());
+        let (shared, stores) = (Arc::clone(shared), Arc::clone(&stores));
+        tasks.spawn(Connection { number, shared, stores, thread }.run());
     }
     loop {
         let ended = tokio::select! {

@@ -7,11 +7,9 @@
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
-
 use super::board::FileNumber;
 use super::ledger::{Job, OnDisk, Outcome};
-use super::staging::open_part;
+use super::staging_file::StagingFile;
 use super::{Shared, TransferError, page_cache};
 use crate::verify::lanes::LANES;
 use crate::verify::{self, Lane};
@@ -20,7 +18,7 @@ use crate::verify::{self, Lane};
 const PATIENCE: u32 = 4;
 
 /// Hashes until every file is at its end.
-pub(super) async fn run(shared: Arc<Shared>, landed: Arc<Notify>) -> Result<(), TransferError> {
+pub(super) async fn run(shared: Arc<Shared>, thread: usize) -> Result<(), TransferError> {
     loop {
         let mut patience = 0;
         loop {
@@ -44,7 +42,7 @@ pub(super) async fn run(shared: Arc<Shared>, landed: Arc<Notify>) -> Result<(), 
             // Gives the connections of this thread their turn, and looks for what has come in.
             tokio::task::yield_now().await;
         }
-        landed.notified().await;
+        shared.has_landed(thread).await;
     }
 }
 
@@ -63,7 +61,7 @@ pub(super) async fn relieve(shared: &Shared, file: FileNumber) -> Result<(), Tra
 }
 
 /// Hashes the next bytes of some files. Says whether there were any.
-fn hash_some(shared: &Shared) -> Result<bool, TransferError> {
+pub(super) fn hash_some(shared: &Shared) -> Result<bool, TransferError> {
     let mut jobs = shared.state().ledger.take_jobs(LANES);
     if jobs.is_empty() {
         return Ok(false);
@@ -100,9 +98,8 @@ fn read_back(shared: &Shared, job: &mut Job) -> Result<(), TransferError> {
         Some(file) => file,
         // What an earlier run left, or an empty file: nobody asks for that, but it has to be there.
         None => {
-            let opened = Arc::new(open_part(&path, size).map_err(failed)?);
-            shared.state().ledger.opened(job.file, &opened);
-            opened
+            let opened = StagingFile::open(&path, size).map_err(failed)?;
+            shared.state().ledger.opened(job.file, opened)
         }
     };
     let mut buffer = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];

@@ -26,6 +26,8 @@ struct Line {
 #[derive(Debug)]
 pub struct Journal {
     file: File,
+    /// Up to where its lines are whole.
+    length: u64,
 }
 
 impl Journal {
@@ -36,7 +38,7 @@ impl Journal {
     /// As the file system does.
     pub fn begin(path: &Path, kept: &BTreeMap<FileNumber, Extents>) -> io::Result<()> {
         let next = path.with_extension("next");
-        let mut journal = Self { file: File::create(&next)? };
+        let mut journal = Self { file: File::create(&next)?, length: 0 };
         journal.write(kept.clone().into_iter().collect())?;
         fs::rename(next, path)
     }
@@ -46,7 +48,8 @@ impl Journal {
     /// # Errors
     /// As the file system does.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: OpenOptions::new().append(true).create(true).open(path)? })
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        Ok(Self { length: file.metadata()?.len(), file })
     }
 
     /// Adds the state of some files.
@@ -59,7 +62,13 @@ impl Journal {
             serde_json::to_writer(&mut text, &Line { file, landed })?;
             text.push(b'\n');
         }
-        self.file.write_all(&text)
+        if let Err(error) = self.file.write_all(&text) {
+            // A full disk takes a part of a line, which would spoil those that follow when there is room again.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
+        self.length += u64::try_from(text.len()).unwrap_or(u64::MAX);
+        Ok(())
     }
 }
 

@@ -6,7 +6,6 @@
 //! left behind is taken in the same way, so it is hashed again like everything else.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,10 +13,14 @@ use std::sync::Arc;
 use super::block::Block;
 use super::board::FileNumber;
 use super::extents::Extents;
+use super::staging_file::StagingFile;
 use crate::plan::PlannedFile;
 use crate::store::Identity;
 use crate::verify::{VerifiedFile, Verifier, VerifyError};
 
+/// How far the hash of a file may be behind: more than connections bring that read it side by side, while the first
+/// of them brings its part.
+const FAR_BEHIND: u64 = 256 << 20;
 /// Bytes read back from the disk at a time.
 const READ_BACK: u64 = 512 << 10;
 
@@ -27,7 +30,7 @@ pub(super) struct OnDisk {
     pub path: PathBuf,
     /// The file's size, where it is known.
     pub size: Option<u64>,
-    pub handle: Option<Arc<File>>,
+    pub handle: Option<Arc<StagingFile>>,
     pub range: Range<u64>,
 }
 
@@ -62,13 +65,15 @@ pub(super) enum Outcome {
 struct Entry {
     planned: PlannedFile,
     staged: PathBuf,
-    handle: Option<Arc<File>>,
+    handle: Option<Arc<StagingFile>>,
     /// Its end, once that is known.
     end: Option<u64>,
     identity: Option<Identity>,
     landed: Extents,
     kept: u64,
     frontier: u64,
+    /// Where the job under way ends; the frontier, if there is none.
+    hashing_to: u64,
     /// Out while a job is under way.
     verifier: Option<Box<Verifier>>,
     /// Blocks at and beyond the frontier that are still in memory.
@@ -84,15 +89,33 @@ impl Entry {
             && (self.landed.reach(self.frontier) > self.frontier || self.end == Some(self.frontier))
     }
 
-    /// Bytes in memory that follow the frontier without a gap.
-    fn hashable(&self) -> usize {
-        self.blocks.range(..self.landed.reach(self.frontier)).map(|(_, block)| block.len()).sum()
+    /// Where the bytes end that are being hashed, or are in memory and follow those without a gap.
+    fn in_memory_to(&self) -> u64 {
+        let mut end = self.hashing_to;
+        for (start, block) in self.blocks.range(end..) {
+            if *start != end {
+                break;
+            }
+            end += u64::try_from(block.len()).unwrap_or(u64::MAX);
+        }
+        end
+    }
+
+    /// Bytes in memory that can be hashed next.
+    fn hashable(&self) -> u64 {
+        self.in_memory_to() - self.hashing_to
+    }
+
+    /// Bytes that could be hashed, wherever they are.
+    fn behind(&self) -> u64 {
+        self.landed.reach(self.frontier) - self.frontier
     }
 
     fn reset(&mut self) {
         self.blocks.clear();
         self.landed = Extents::default();
-        (self.kept, self.frontier, self.generation) = (0, 0, self.generation + 1);
+        (self.kept, self.frontier, self.hashing_to) = (0, 0, 0);
+        self.generation += 1;
         self.verifier = Some(Box::default());
         // It may be of another content now.
         self.identity.clone_from(&self.planned.source.identity);
@@ -124,6 +147,7 @@ impl Ledger {
                 kept: landed.bytes(),
                 landed,
                 frontier: 0,
+                hashing_to: 0,
                 verifier: Some(Box::default()),
                 blocks: BTreeMap::new(),
                 queued: false,
@@ -160,15 +184,15 @@ impl Ledger {
     }
 
     /// Its staging file, and the open file if it is open.
-    pub(super) fn staged(&self, number: FileNumber) -> Option<(&Path, Option<Arc<File>>)> {
+    pub(super) fn staged(&self, number: FileNumber) -> Option<(&Path, Option<Arc<StagingFile>>)> {
         self.files.get(number).map(|entry| (entry.staged.as_path(), entry.handle.clone()))
     }
 
-    /// Keeps an open file for those who come after.
-    pub(super) fn opened(&mut self, number: FileNumber, handle: &Arc<File>) {
-        if let Some(entry) = self.files.get_mut(number) {
-            entry.handle.get_or_insert_with(|| Arc::clone(handle));
-        }
+    /// Keeps an open file for those who come after. Gives the one that all are to use, if two opened it at once.
+    pub(super) fn opened(&mut self, number: FileNumber, handle: StagingFile) -> Arc<StagingFile> {
+        let handle = Arc::new(handle);
+        let Some(entry) = self.files.get_mut(number) else { return handle };
+        Arc::clone(entry.handle.get_or_insert(handle))
     }
 
     /// Which content of the file is being read, as far as that is known.
@@ -182,11 +206,12 @@ impl Ledger {
         *entry.identity.get_or_insert_with(|| identity.clone()) == identity
     }
 
-    /// Bytes are on the disk. Those that cannot be hashed yet stay in memory while less than `room` is held.
+    /// Bytes are on the disk. Those that cannot be hashed before others are read back stay in memory while less than
+    /// `room` is held.
     pub(super) fn landed(&mut self, number: FileNumber, offset: u64, block: Block, room: usize) {
         let Some(entry) = self.files.get_mut(number) else { return };
         let end = offset + u64::try_from(block.len()).unwrap_or(u64::MAX);
-        let in_order = entry.landed.reach(entry.frontier) == offset;
+        let in_order = entry.in_memory_to() == offset;
         entry.landed.insert(offset..end);
         if in_order || self.held + block.len() <= room {
             self.held += block.len();
@@ -196,12 +221,15 @@ impl Ledger {
         self.enqueue(number);
     }
 
-    /// Whether so much waits in memory to be hashed, of this file and of those that are ready, that no more should
-    /// come in before. What cannot be hashed yet is not counted, so waiting for the hash always ends.
+    /// Whether so much waits in memory to be hashed, of this file and of those that are ready, or the hash of this
+    /// file is so far behind, that no more should come in before. What cannot be hashed yet is not counted, so
+    /// waiting for the hash always ends.
     pub(super) fn is_crowded(&self, number: FileNumber, room: usize) -> bool {
         let others = self.ready.iter().filter(|other| **other != number);
         let waiting = others.chain([&number]).filter_map(|number| self.files.get(*number));
-        waiting.map(Entry::hashable).sum::<usize>() > room / 2
+        let in_memory = waiting.map(Entry::hashable).sum::<u64>();
+        let behind = self.files.get(number).map_or(0, Entry::behind);
+        in_memory > u64::try_from(room / 2).unwrap_or(u64::MAX) || behind > FAR_BEHIND
     }
 
     /// The file ends at `end`, which nobody knew beforehand.
@@ -245,6 +273,8 @@ impl Ledger {
                 let (path, handle) = (entry.staged.clone(), entry.handle.clone());
                 OnDisk { path, size: entry.end, handle, range: entry.frontier..end }
             });
+            let length = u64::try_from(block.len()).unwrap_or(u64::MAX);
+            entry.hashing_to = on_disk.as_ref().map_or(entry.frontier + length, |on_disk| on_disk.range.end);
             jobs.push(Job { file: number, generation: entry.generation, verifier, block, on_disk });
         }
         jobs
@@ -258,6 +288,7 @@ impl Ledger {
             return (number, None);
         }
         entry.frontier = job.verifier.length();
+        entry.hashing_to = entry.frontier;
         if !job.block.is_empty() {
             self.held += job.block.len();
             entry.blocks.insert(entry.frontier, job.block);

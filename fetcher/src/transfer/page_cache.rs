@@ -27,8 +27,8 @@ pub(super) fn drop_behind(shared: &Shared, file: FileNumber, hashed: u64) {
         (handle, from)
     };
     // A volume that cannot do either keeps its cache, as it would without us.
-    let written = fdatasync(&*handle);
-    let dropped = fadvise(&*handle, from, std::num::NonZeroU64::new(hashed - from), Advice::DontNeed);
+    let written = fdatasync(&**handle);
+    let dropped = fadvise(&**handle, from, std::num::NonZeroU64::new(hashed - from), Advice::DontNeed);
     if let Err(error) = written.and(dropped) {
         tracing::debug!("cannot drop the page cache: {error}");
     }

@@ -6,19 +6,16 @@
 //! without a trace, so of that only files are kept whose digest is known beforehand.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use handoff::Sha256Digest;
-use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
 
 use super::extents::Extents;
 use super::journal::{self, Journal};
 use crate::plan::Plan;
-use crate::volume::is_in_memory;
 
 const MARK: &str = "plan.sha256";
 const PARTS: &str = "parts";
@@ -111,33 +108,6 @@ fn part(parts: &Path, index: usize) -> PathBuf {
     parts.join(format!("{index:06}.part"))
 }
 
-/// Opens a staging file and has its blocks set aside, so that a volume without room says so now. What is in the
-/// file stays.
-///
-/// # Errors
-/// As the file system does.
-pub(super) fn open_part(path: &Path, size: Option<u64>) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-    let Some(size) = size else {
-        file.set_len(0)?;
-        return Ok(file);
-    };
-    if file.metadata()?.len() > size {
-        file.set_len(size)?;
-    }
-    // A file system in memory has nothing to lay out, and would spend the time of the first bytes on it.
-    if size == 0 || is_in_memory(path) {
-        file.set_len(size)?;
-        return Ok(file);
-    }
-    match fallocate(&file, FallocateFlags::empty(), 0, size) {
-        // NFS, FUSE and others that cannot.
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(size)?,
-        other => other?,
-    }
-    Ok(file)
-}
-
 /// The digest over a plan. An ETag tells contents apart at one address only, and a plan shows addresses without
 /// their queries, so those are added.
 fn digest(plan: &Plan) -> io::Result<String> {
@@ -207,17 +177,5 @@ mod tests {
         fs::write(folder.path().join("parts/000000.part"), "par").unwrap();
         let area = Staging::open(folder.path(), &plan, "three").unwrap();
         assert_eq!(area.kept(0), None, "shorter than the journal says");
-    }
-
-    #[test]
-    fn space_is_set_aside_when_a_part_is_opened() {
-        let folder = tempfile::tempdir().unwrap();
-        let area = Staging::open(folder.path(), &plan("https://h/a", 9), "boot").unwrap();
-        fs::write(area.file(0), vec![7; 2_000_000]).unwrap();
-        open_part(&area.file(0), Some(1_000_000)).unwrap();
-        assert_eq!(fs::read(area.file(0)).unwrap(), vec![7; 1_000_000], "what is there stays");
-        assert!(area.allocated().unwrap() >= 1_000_000);
-        open_part(&area.file(0), None).unwrap();
-        assert_eq!(area.allocated().unwrap(), 0);
     }
 }

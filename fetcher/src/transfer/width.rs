@@ -12,6 +12,8 @@ use std::time::Duration;
 const FIRST: std::ops::RangeInclusive<usize> = 2..=4;
 /// The share of their time that the worker threads may be busy for more connections to be of use.
 const BUSY: f64 = 0.6;
+/// Where they are busy for less than this, a step multiplies by four, and otherwise by two.
+const IDLE: f64 = 0.2;
 /// What a step must bring, as a share of what it would bring if each connection had the same rate as before.
 const WORTH_IT: f64 = 0.3;
 /// Observations after a step that did not pay, or after the store was too busy, before the next is tried.
@@ -80,7 +82,8 @@ impl Width {
         }
         if seen.busy < BUSY && self.now < self.most {
             self.step = Some((self.now, rate));
-            self.now = self.now.saturating_mul(2).min(self.most);
+            let factor = if seen.busy < IDLE { 4 } else { 2 };
+            self.now = self.now.saturating_mul(factor).min(self.most);
             // The new connections are opened meanwhile.
             self.rest = 1;
         }
@@ -127,7 +130,9 @@ mod tests {
     #[test]
     fn a_store_that_limits_each_connection_gets_many_soon() {
         let widths = settle(16, 6, |width| seen(40 * width, 0.1));
-        assert_eq!(widths, [8, 8, 16, 16, 16, 16]);
+        assert_eq!(widths, [16; 6]);
+        let widths = settle(16, 6, |width| seen(40 * width, 0.4));
+        assert_eq!(widths, [8, 8, 16, 16, 16, 16], "slower where that costs time");
     }
 
     #[test]
@@ -156,7 +161,7 @@ mod tests {
         width.observe(refused(0));
         assert_eq!(width.get(), 3);
         (0..=REST).for_each(|_| width.observe(seen(40 * 3, 0.1)));
-        assert_eq!(width.get(), 6, "and more again after a while");
+        assert_eq!(width.get(), 12, "and more again after a while");
     }
 
     #[test]
