@@ -218,6 +218,11 @@ struct State {
 }
 
 impl State {
+    /// Whether no more of a file should come in before some of it is hashed.
+    fn is_crowded(&self, file: FileNumber, room: usize) -> bool {
+        self.ledger.is_crowded(file, room, self.board.span(file))
+    }
+
     /// How many files can be hashed in step.
     fn in_step(&self) -> usize {
         self.board.files_under_way().min(LANES)

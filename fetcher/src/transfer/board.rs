@@ -236,6 +236,13 @@ impl Board {
 
     /// How long a part is to be.
     fn part_bytes(&self) -> u64 {
+        // Near the end, two more for every connection; one that is alone has nobody to share with.
+        let fair = if self.width > 1 { self.left / (2 * self.width) } else { LONGEST };
+        self.full_part_bytes().min(fair).max(SHORTEST)
+    }
+
+    /// How long a part is while there is much to do.
+    fn full_part_bytes(&self) -> u64 {
         let by_latency = match self.first_byte {
             Some(wait) if self.typical_rate > 0 => {
                 let micros = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
@@ -245,9 +252,14 @@ impl Board {
         };
         // The bytes of a connection that has a file of its own come in order however long its parts are.
         let by_order = if self.files_to_fetch() >= self.width { ALONE } else { SHORTEST };
-        // Near the end, two more for every connection; one that is alone has nobody to share with.
-        let fair = if self.width > 1 { self.left / (2 * self.width) } else { LONGEST };
-        by_latency.max(by_order).min(LONGEST).min(fair).max(SHORTEST)
+        by_latency.max(by_order).min(LONGEST)
+    }
+
+    /// How far the hash of a file may be behind: twice what the parts under way span, since so much comes in beyond
+    /// the first of them before that is done, and some more while it is caught up with.
+    pub(super) fn span(&self, number: FileNumber) -> u64 {
+        let active = self.files.get(number).map_or(0, |file| file.active);
+        active.saturating_mul(2).saturating_mul(self.full_part_bytes())
     }
 
     /// The part that would gain the most from a second connection, if any would gain enough.

@@ -50,7 +50,7 @@ pub(super) async fn run(shared: Arc<Shared>, thread: usize) -> Result<(), Transf
 pub(super) async fn relieve(shared: &Shared, file: FileNumber) -> Result<(), TransferError> {
     loop {
         let relieved = shared.hashed.notified();
-        if !shared.state().ledger.is_crowded(file, shared.memory.held_bytes) {
+        if !shared.state().is_crowded(file, shared.memory.held_bytes) {
             return Ok(());
         }
         if !hash_some(shared)? {

@@ -18,9 +18,6 @@ use crate::plan::PlannedFile;
 use crate::store::Identity;
 use crate::verify::{VerifiedFile, Verifier, VerifyError};
 
-/// How far the hash of a file may be behind: more than connections bring that read it side by side, while the first
-/// of them brings its part.
-const FAR_BEHIND: u64 = 256 << 20;
 /// Bytes read back from the disk at a time.
 const READ_BACK: u64 = 512 << 10;
 
@@ -221,15 +218,15 @@ impl Ledger {
         self.enqueue(number);
     }
 
-    /// Whether so much waits in memory to be hashed, of this file and of those that are ready, or the hash of this
-    /// file is so far behind, that no more should come in before. What cannot be hashed yet is not counted, so
-    /// waiting for the hash always ends.
-    pub(super) fn is_crowded(&self, number: FileNumber, room: usize) -> bool {
+    /// Whether more than half of `room` waits in memory to be hashed, of this file and of those that are ready, or
+    /// the hash of this file is behind by more than `span`, so that no more should come in before. What cannot be
+    /// hashed yet is not counted, so waiting for the hash always ends.
+    pub(super) fn is_crowded(&self, number: FileNumber, room: usize, span: u64) -> bool {
         let others = self.ready.iter().filter(|other| **other != number);
         let waiting = others.chain([&number]).filter_map(|number| self.files.get(*number));
         let in_memory = waiting.map(Entry::hashable).sum::<u64>();
         let behind = self.files.get(number).map_or(0, Entry::behind);
-        in_memory > u64::try_from(room / 2).unwrap_or(u64::MAX) || behind > FAR_BEHIND
+        in_memory > u64::try_from(room / 2).unwrap_or(u64::MAX) || behind > span
     }
 
     /// The file ends at `end`, which nobody knew beforehand.

@@ -98,6 +98,7 @@ proptest! {
     fn every_file_is_what_it_is_in_whatever_order_it_comes(
         files in proptest::collection::vec((0_usize..6000, any::<bool>(), any::<bool>(), any::<bool>()), 1..6),
         room in 0_usize..5000,
+        span in 0_u64..9000,
         seed in any::<u64>(),
     ) {
         let (folder, mut rng) = (tempfile::tempdir().unwrap(), Rng::with_seed(seed));
@@ -156,7 +157,7 @@ proptest! {
                         content.chunks(97).for_each(|piece| block.push(Bytes::copy_from_slice(piece)));
                         let start = bytes(&part).start;
                         hashing.ledger.landed(number, start, block, room);
-                        while hashing.ledger.is_crowded(number, room) {
+                        while hashing.ledger.is_crowded(number, room, span) {
                             outcomes.extend(hashing.hash());
                         }
                     }
@@ -234,7 +235,7 @@ fn what_waits_for_its_turn_is_never_what_crowds() {
         let mut block = Block::default();
         block.push(Bytes::from(vec![7; 100]));
         ledger.landed(0, offset, block, 300);
-        assert!(!ledger.is_crowded(0, 300), "at {offset}");
+        assert!(!ledger.is_crowded(0, 300, 100_000), "at {offset}");
     }
     assert_eq!((ledger.ready(), ledger.held), (0, 300));
 }
