@@ -14,8 +14,19 @@ const SMALLEST_BLOCK: u64 = 64 << 10;
 const LARGEST_BLOCK: u64 = 256 << 10;
 /// What the program itself needs, and the kernel for its connections, beside the buffers.
 const PROGRAM: u64 = 24 << 20;
+/// What a connection takes beside its block: buffers of the network library and what follows in them.
+const CONNECTION: u64 = 2 << 20;
+/// More than any buffer of a connection.
+const FREED_AT_ONCE: usize = 1 << 20;
 /// Limits from here on mean that there is none; version 1 has no other way to say so.
 const UNLIMITED: u64 = 1 << 60;
+
+/// Has the allocator keep what it was given back, up to two of these, instead of returning it to the kernel each time
+/// and asking for it again: glibc takes as a sign what large allocations a program frees (mallopt(3),
+/// `M_MMAP_THRESHOLD`). Network buffers come and go thousands of times a second. Other allocators do not mind.
+pub fn keep_freed_buffers() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(FREED_AT_ONCE)));
+}
 
 /// What a transfer may keep in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +56,12 @@ impl Memory {
             keeps_page_cache: limit.is_none_or(fits),
         }
     }
+}
+
+/// How many connections, of at most `most`, the container's limit can hold.
+pub fn affordable(limit: Option<u64>, most: usize) -> usize {
+    let room = limit.unwrap_or(u64::MAX).saturating_sub(PROGRAM) / CONNECTION;
+    most.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
 }
 
 /// The memory limit of this container in bytes, if it has one.
@@ -136,6 +153,14 @@ mod tests {
         let tight = Memory::divide(Some(64 * MIB), 16 * MIB, 16, Some(8192 * MIB));
         assert_eq!(tight, Memory { block_bytes: 128 << 10, held_bytes: 4 << 20, keeps_page_cache: false });
         assert_eq!(Memory::divide(Some(MIB), 16 * MIB, 256, None).block_bytes, 64 << 10);
+    }
+
+    #[test]
+    fn a_tight_limit_holds_fewer_connections() {
+        assert_eq!(
+            [None, Some(1024 * MIB), Some(40 * MIB), Some(MIB)].map(|limit| affordable(limit, 16)),
+            [16, 16, 8, 1]
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::byte_size::ByteSize;
 use crate::chain;
 use crate::config::Pull;
 use crate::error::Error;
-use crate::memory::{Memory, container_limit};
+use crate::memory::{self, Memory};
 use crate::plan::Plan;
 use crate::report::ticker::Ticker;
 use crate::report::{Tracker, now};
@@ -92,23 +92,25 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     let area = volume.layout().staging();
     let staging = Staging::open(&area, &plan, volume.boot_id()).map_err(failed("open", &area))?;
     let allocated = staging.allocated().map_err(failed("look at", &area))?;
-    let memory_limit = container_limit();
+    let memory_limit = memory::container_limit();
     volume.check_space(plan.files.iter().filter_map(|file| file.size), allocated, memory_limit)?;
     volume.invalidate()?;
 
     tracker.phase(Phase::Fetching);
     // The connections of one client stay with the thread that opened them, so each thread has a client.
-    let threads = transfer::threads(job.connections);
+    let connections = memory::affordable(memory_limit, job.connections);
+    let threads = transfer::threads(connections);
     let stores = (0..threads).map(|_| super::stores(&plan, &connection.apart()?));
     let transfer = Transfer {
         stores: stores.collect::<Result<_, Error>>()?,
-        connections: job.connections,
-        memory: Memory::divide(memory_limit, job.memory, job.connections, plan.total_bytes()),
+        connections,
+        memory: Memory::divide(memory_limit, job.memory, connections, plan.total_bytes()),
         budget,
         stall: job.network.stall,
         slowest: job.slowest,
         tracker: Arc::clone(tracker),
     };
+    memory::keep_freed_buffers();
     let files = transfer.run(&plan, &staging).await?;
     tracker.phase(Phase::Verifying);
     let model = seal(files, &plan).inspect_err(|_| {

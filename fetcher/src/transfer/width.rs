@@ -1,8 +1,8 @@
 //! How many connections are worth having: pure decisions over what was measured.
 //!
 //! A web server on the same network fills the line with a few; an object store gives each connection some tens of
-//! megabytes a second, however fast the line is. Nobody can tell beforehand, so the width starts small and doubles
-//! while doubling pays and the machine has time to spare. What did not pay is taken back. A store that says it is
+//! megabytes a second, however fast the line is. Nobody can tell beforehand, so the width starts small and grows
+//! by steps while they pay and the machine has time to spare. What did not pay is taken back. A store that says it is
 //! too busy gets fewer.
 
 use std::time::Duration;
