@@ -12,7 +12,7 @@
 //! several connections in step. Each worker thread runs some of the connections and hashes what they bring, so that
 //! bytes are received, written and hashed on one core, while they are in its cache. Ten times a second the
 //! transfer is measured: `width` decides how many connections it is worth having, a connection that has become too
-//! slow is cut, and the `journal` is brought up to date.
+//! slow is cut; and the `journal` is kept up to date.
 //!
 //! Memory is a block per connection and what the hash is behind by, both bounded; it does not grow with the model.
 
@@ -63,8 +63,12 @@ use width::{Observation, Width};
 
 /// How often the transfer is measured.
 const BEAT: Duration = Duration::from_millis(100);
-/// After how many beats the journal is brought up to date.
-const JOURNAL_BEATS: u32 = 5;
+/// How often it is looked whether the journal is to be brought up to date.
+const JOURNAL_LOOK: Duration = Duration::from_millis(25);
+/// That is done after so many bytes, so that little is lost on a fast line and the journal stays small on a long one.
+const JOURNAL_BYTES: u64 = 32 << 20;
+/// And after so long, on a slow line.
+const JOURNAL_PAUSE: Duration = Duration::from_millis(500);
 /// A connection at less than this part of what the others have is cut.
 const SHARE_OF_OTHERS: u64 = 8;
 /// Unless there are fewer than this.
@@ -297,11 +301,13 @@ impl Transfer {
         let mut crew = Crew::start(&shared, self.stores, self.connections)?;
         beat.watch(crew.busy_times());
         let mut beats = tokio::time::interval_at(tokio::time::Instant::now() + BEAT, BEAT);
+        let mut looks = tokio::time::interval(JOURNAL_LOOK);
         let outcome = loop {
             tokio::select! {
                 () = shared.finished.notified() => break Ok(shared.state().ledger.take_verified()),
                 error = crew.failure() => break Err(error),
                 _ = beats.tick() => beat.beat(),
+                _ = looks.tick() => beat.keep_journal(),
             }
         };
         // The threads end before the journal does, which is written once more when the beat is dropped.
@@ -342,7 +348,7 @@ impl Transfer {
     }
 }
 
-/// What is done ten times a second.
+/// What is done many times a second.
 struct Beat {
     shared: Arc<Shared>,
     journal: Journal,
@@ -351,7 +357,8 @@ struct Beat {
     busy_times: crew::BusyTimes,
     last: Instant,
     claimed: u64,
-    beats: u32,
+    /// When the journal was written, and how much was claimed then.
+    journaled: (Instant, u64),
 }
 
 impl Beat {
@@ -364,7 +371,7 @@ impl Beat {
             patience_among_others: PATIENCE_AMONG_OTHERS,
         };
         let (last, busy_times) = (Instant::now(), crew::BusyTimes::default());
-        Self { shared, journal, width, floor, busy_times, last, claimed: 0, beats: 0 }
+        Self { shared, journal, width, floor, busy_times, last, claimed: 0, journaled: (last, 0) }
     }
 
     fn watch(&mut self, busy_times: crew::BusyTimes) {
@@ -389,10 +396,6 @@ impl Beat {
         };
         cut.iter().for_each(|seat| seat.cut());
         self.widen(observation);
-        self.beats += 1;
-        if self.beats.is_multiple_of(JOURNAL_BEATS) {
-            self.write_journal();
-        }
     }
 
     fn widen(&mut self, observation: Observation) {
@@ -403,6 +406,16 @@ impl Beat {
             tracing::debug!(before, now, busy = observation.busy, "another number of connections");
             self.shared.state().board.set_width(now);
             self.shared.width.send_replace(now);
+        }
+    }
+
+    /// Brings the journal up to date when enough has come in, or time has passed.
+    fn keep_journal(&mut self) {
+        let (at, before) = self.journaled;
+        let claimed = self.shared.state().board.claimed();
+        if claimed - before >= JOURNAL_BYTES || at.elapsed() >= JOURNAL_PAUSE {
+            self.journaled = (Instant::now(), claimed);
+            self.write_journal();
         }
     }
 

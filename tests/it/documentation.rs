@@ -46,7 +46,9 @@ fn every_promise_names_a_test_that_is_there() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "k8s/README.md", "images/README.md"] {
+    let documents =
+        ["ARCHITECTURE.md", "CONTRIBUTING.md", "k8s/README.md", "images/README.md", "tests/bench/README.md"];
+    for document in documents {
         let folder = places::workspace().join(document);
         for (_, target) in links(document) {
             if !target.starts_with("http") && !target.starts_with('#') {

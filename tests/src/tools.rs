@@ -42,12 +42,14 @@ fn go_program(name: &str, package: &str, version: &str) -> PathBuf {
     folder.join(name)
 }
 
-/// Runs `install` unless the stamp says that this very `version` of `name` is there already.
+/// Runs `install` unless the stamp says that this very `version` of `name` is there already, and in this place: what
+/// Python installs knows where it is.
 fn once(name: &str, version: &str, install: impl FnOnce()) {
     let folder = places::tools();
     let lock = File::create(folder.join(format!("{name}.lock"))).expect("a lock file can be created");
     lock.lock().expect("the lock is granted");
-    let stamp = folder.join(format!("{name}.version"));
+    let (stamp, version) =
+        (folder.join(format!("{name}.version")), format!("{}\n{version}", folder.display()));
     if fs::read_to_string(&stamp).is_ok_and(|found| found == version) {
         return;
     }

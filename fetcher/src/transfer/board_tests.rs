@@ -205,6 +205,16 @@ fn one_that_waits_because_the_store_said_so_is_not_raced() {
 }
 
 #[test]
+fn a_hash_may_be_behind_by_what_comes_in_beyond_the_first_part() {
+    let mut board = board(&[64 * MIB], 4);
+    assert_eq!(board.span(0), 0, "nothing is under way");
+    for _ in 0..4 {
+        part(&mut board, None);
+    }
+    assert_eq!(board.span(0), 8 * FIRST_PART);
+}
+
+#[test]
 fn what_stays_below_the_floor_is_cut() {
     let mut board = board(&[10 * FIRST_PART], 5);
     let parts: Vec<_> = (0..5).map(|_| part(&mut board, None)).collect();

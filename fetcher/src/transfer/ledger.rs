@@ -67,7 +67,9 @@ struct Entry {
     end: Option<u64>,
     identity: Option<Identity>,
     landed: Extents,
+    /// How many bytes an earlier run left, and where they end.
     kept: u64,
+    kept_to: u64,
     frontier: u64,
     /// Where the job under way ends; the frontier, if there is none.
     hashing_to: u64,
@@ -103,15 +105,15 @@ impl Entry {
         self.in_memory_to() - self.hashing_to
     }
 
-    /// Bytes that could be hashed, wherever they are.
+    /// Bytes that could be hashed, wherever they are, of those that came in by this run.
     fn behind(&self) -> u64 {
-        self.landed.reach(self.frontier) - self.frontier
+        self.landed.reach(self.frontier).saturating_sub(self.frontier.max(self.kept_to))
     }
 
     fn reset(&mut self) {
         self.blocks.clear();
         self.landed = Extents::default();
-        (self.kept, self.frontier, self.hashing_to) = (0, 0, 0);
+        (self.kept, self.kept_to, self.frontier, self.hashing_to) = (0, 0, 0, 0);
         self.generation += 1;
         self.verifier = Some(Box::default());
         // It may be of another content now.
@@ -142,6 +144,7 @@ impl Ledger {
                 end: planned.size,
                 identity: planned.source.identity.clone(),
                 kept: landed.bytes(),
+                kept_to: landed.end(),
                 landed,
                 frontier: 0,
                 hashing_to: 0,

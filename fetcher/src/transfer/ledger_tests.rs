@@ -239,3 +239,19 @@ fn what_waits_for_its_turn_is_never_what_crowds() {
     }
     assert_eq!((ledger.ready(), ledger.held), (0, 300));
 }
+
+#[test]
+fn a_hash_that_is_too_far_behind_crowds_but_not_for_what_an_earlier_run_left() {
+    let content = vec![7; 4000];
+    let plan = planned("a", Some(content.len()), &content);
+    let mut kept = Extents::default();
+    kept.insert(0..1000);
+    let mut ledger = Ledger::new([(plan, "a".into(), Some(kept))]);
+    for offset in (1000..4000).step_by(100) {
+        assert_eq!(ledger.is_crowded(0, 300, 500), offset > 1500, "at {offset}");
+        let mut block = Block::default();
+        block.push(Bytes::from(vec![7; 100]));
+        ledger.landed(0, offset, block, 300);
+    }
+    assert_eq!(ledger.held, 300, "the rest is read back");
+}
