@@ -107,6 +107,18 @@ fn a_large_file_comes_in_ranges_over_several_connections() {
 }
 
 #[test]
+fn connections_are_kept_from_one_range_to_the_next() {
+    let server = FaultServer::start(|_, request| Answer::file(request, &LARGE, ETAG).kept());
+    let fetcher = Fetcher::new().with("FETCHER_CONNECTIONS", "2");
+    pull(&fetcher, &server).expect(0);
+    assert_content(&fetcher, &LARGE);
+    let (requests, connections) = (server.requests().len(), server.connections());
+    assert!(requests >= 6, "{requests} requests");
+    // Who looks the file up has a connection of its own, and breaks it off.
+    assert!(connections <= 4, "{connections} connections for {requests} requests");
+}
+
+#[test]
 fn many_files_are_right_with_any_number_of_connections_and_little_memory() {
     let names: Vec<_> = (0..50).map(|number| format!("{number}.bin")).collect();
     // From nothing to 20 kB, and two that are cut into ranges.

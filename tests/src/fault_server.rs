@@ -1,7 +1,7 @@
 //! An HTTP server that answers as a test tells it to, for the faults that a real server cannot be made to show.
 //!
-//! Each connection is one thread and carries one request. The test's function sees the request and gives the
-//! answer, down to where the body is cut.
+//! Each connection is one thread and carries one request, or as many as the answers keep it for. The test's function
+//! sees the request and gives the answer, down to where the body is cut.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -57,6 +57,8 @@ pub struct Answer {
     pub stall: Duration,
     /// Bytes of the body to send a second; 0 for as many as go.
     pub pace: usize,
+    /// Whether the connection stays open for another request.
+    pub keep: bool,
 }
 
 impl Answer {
@@ -81,6 +83,11 @@ impl Answer {
             }
             None => answer,
         }
+    }
+
+    /// Keeps the connection open for another request.
+    pub fn kept(self) -> Self {
+        Self { keep: true, ..self }
     }
 
     /// Adds a header.
@@ -116,6 +123,7 @@ pub struct FaultServer {
     port: u16,
     requests: Arc<Mutex<Vec<Request>>>,
     answering: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
 
@@ -127,15 +135,22 @@ impl FaultServer {
     pub fn start(answer: impl Fn(usize, &Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        let server = Self { port, requests: Arc::default(), answering: Arc::default(), stop: Arc::default() };
+        let server = Self {
+            port,
+            requests: Arc::default(),
+            answering: Arc::default(),
+            connections: Arc::default(),
+            stop: Arc::default(),
+        };
         let (requests, stop) = (Arc::clone(&server.requests), Arc::clone(&server.stop));
-        let answering = Arc::clone(&server.answering);
+        let (answering, connections) = (Arc::clone(&server.answering), Arc::clone(&server.connections));
         let answer = Arc::new(answer);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if stop.load(Ordering::Relaxed) {
                     return;
                 }
+                connections.fetch_add(1, Ordering::Relaxed);
                 let (requests, answer) = (Arc::clone(&requests), Arc::clone(&answer));
                 let answering = Arc::clone(&answering);
                 thread::spawn(move || {
@@ -159,7 +174,12 @@ impl FaultServer {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// How many requests are being answered now. A client that went away is noticed with the next bytes for it.
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many connections are open now. A client that went away is noticed with the next bytes for it.
     pub fn answering(&self) -> usize {
         self.answering.load(Ordering::Relaxed)
     }
@@ -189,26 +209,36 @@ fn serve(
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
     let mut lines = BufReader::new(stream).lines();
-    let first = lines.next().transpose()?.unwrap_or_default();
-    let mut words = first.split(' ').map(str::to_owned);
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let mut headers = Vec::new();
-    for line in lines {
-        let line = line?;
-        let Some((name, value)) = line.split_once(':') else { break };
-        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    loop {
+        let first = lines.next().transpose()?.unwrap_or_default();
+        if first.is_empty() {
+            return Ok(());
+        }
+        let mut words = first.split(' ').map(str::to_owned);
+        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut headers = Vec::new();
+        for line in lines.by_ref() {
+            let line = line?;
+            let Some((name, value)) = line.split_once(':') else { break };
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let request = Request { method, target, headers };
+        let number = {
+            let mut requests = requests.lock().map_err(|_| io::Error::other("an answer panicked"))?;
+            requests.push(request.clone());
+            requests.len() - 1
+        };
+        let answer = answer(number, &request);
+        send(stream, &answer)?;
+        if !answer.keep {
+            return Ok(());
+        }
     }
-    let request = Request { method, target, headers };
-    let number = {
-        let mut requests = requests.lock().map_err(|_| io::Error::other("an answer panicked"))?;
-        requests.push(request.clone());
-        requests.len() - 1
-    };
-    send(stream, &answer(number, &request))
 }
 
 fn send(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
-    let mut head = format!("HTTP/1.1 {}\r\nConnection: close\r\n", answer.status);
+    let connection = if answer.keep { "keep-alive" } else { "close" };
+    let mut head = format!("HTTP/1.1 {}\r\nConnection: {connection}\r\n", answer.status);
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
     }
