@@ -256,9 +256,10 @@ impl Board {
     }
 
     /// How far the hash of a file may be behind: twice what the parts under way span, since so much comes in beyond
-    /// the first of them before that is done, and some more while it is caught up with.
+    /// the first of them before that is done, and some more while it is caught up with. Whoever has brought the last
+    /// part of a file goes on to the next without waiting for the hash.
     pub(super) fn span(&self, number: FileNumber) -> u64 {
-        let active = self.files.get(number).map_or(0, |file| file.active);
+        let active = self.files.get(number).map_or(0, |file| file.active).max(1);
         active.saturating_mul(2).saturating_mul(self.full_part_bytes())
     }
 

@@ -207,7 +207,7 @@ fn one_that_waits_because_the_store_said_so_is_not_raced() {
 #[test]
 fn a_hash_may_be_behind_by_what_comes_in_beyond_the_first_part() {
     let mut board = board(&[64 * MIB], 4);
-    assert_eq!(board.span(0), 0, "nothing is under way");
+    assert!(board.span(0) > 0, "the end of a file waits for nothing");
     for _ in 0..4 {
         part(&mut board, None);
     }
