@@ -13,9 +13,10 @@ use std::sync::Arc;
 use crate::config::Wanted;
 use crate::connection::Connection;
 use crate::error::Error;
-use crate::limits::Limits;
-use crate::plan::{Input, Plan, SHA256SUMS, parse_sha256sums};
-use crate::resolve::{Location, Manifest};
+use crate::evidence::Reader;
+use crate::manifest::Others;
+use crate::plan::{self, Input, Plan, PlannedFile};
+use crate::resolve::Location;
 use crate::retry::Budget;
 use crate::store::{self, Listing, Store};
 use crate::transfer::Stores;
@@ -24,25 +25,39 @@ use crate::uri::StoreUri;
 /// Asks the registry and the store, and makes the plan.
 async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Result<Plan, Error> {
     let location = crate::resolve::resolve(&wanted.reference, connection, budget).await?;
-    let (listing, sums) = match location.manifest {
-        Some(_) => (Listing::Folder(Vec::new()), None),
-        None => list(&location, connection, budget).await?,
+    let registered = location.manifest.as_ref();
+    let listing = match registered {
+        Some(manifest) if manifest.others == Others::None => Listing::Folder(Vec::new()),
+        _ => list(&location, connection, budget).await?,
     };
+    let files = plan::files(&location, &listing);
+    let stores = stores(&files, connection)?;
+    let reader = Reader { files: &files, stores: &stores, budget };
+    let mut manifests = Vec::new();
+    if registered.is_none_or(|manifest| manifest.others != Others::None) {
+        manifests.extend(reader.sums().await?);
+        // A digest over the whole vouches for every file.
+        if wanted.pinned.or(registered.and_then(|manifest| manifest.digest)).is_none() {
+            let known: Vec<_> = manifests.iter().chain(registered).collect();
+            manifests.extend(reader.checksums(&listing, &known).await?);
+        }
+    }
     Ok(Plan::make(Input {
         model: wanted.reference.id(),
         registry: wanted.reference.registry(),
         location,
         listing,
-        sums,
+        manifests,
+        signer: None,
         pinned: wanted.pinned,
         least: wanted.least,
     })?)
 }
 
 /// Opens the stores that a plan reads from.
-fn stores(plan: &Plan, connection: &Connection) -> Result<Stores, Error> {
+fn stores(files: &[PlannedFile], connection: &Connection) -> Result<Stores, Error> {
     let mut stores = Stores::new();
-    for file in &plan.files {
+    for file in files {
         if let Entry::Vacant(vacant) = stores.entry(file.source.store.clone()) {
             let store = open(vacant.key(), connection)?;
             vacant.insert(store);
@@ -55,25 +70,10 @@ fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, Error
     store::open(uri, connection).map_err(|error| Error::List { uri: uri.to_string(), source: error.into() })
 }
 
-async fn list(
-    location: &Location,
-    connection: &Connection,
-    budget: &Budget,
-) -> Result<(Listing, Option<Manifest>), Error> {
-    let failed = |source| Error::List { uri: location.uri.to_string(), source };
+async fn list(location: &Location, connection: &Connection, budget: &Budget) -> Result<Listing, Error> {
     let store = open(&location.uri, connection)?;
-    let listing = budget.run(|| store.list()).await.map_err(failed)?;
-    let sums = match &listing {
-        Listing::Folder(files) => files.iter().find(|file| file.path.as_str() == SHA256SUMS),
-        Listing::Single(_) => None,
-    };
-    let Some(sums) = sums else { return Ok((listing, None)) };
-    let limit = Limits::DEFAULT.document_bytes;
-    let read = budget.run(|| store::read_small(store.as_ref(), &sums.path, limit)).await;
-    let (content, _) = read.map_err(failed)?;
-    let bad = |reason| Error::Manifest { manifest: format!("{SHA256SUMS} at {}", location.uri), reason };
-    let manifest = parse_sha256sums(&content).map_err(bad)?;
-    Ok((listing, Some(manifest)))
+    let listing = budget.run(|| store.list()).await;
+    listing.map_err(|source| Error::List { uri: location.uri.to_string(), source })
 }
 
 /// Prints to standard output; a reader that has gone is an error like any other, not a panic.

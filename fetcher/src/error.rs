@@ -4,6 +4,7 @@ use handoff::{ExitCode, ReadError};
 
 use crate::chain;
 use crate::config::ConfigError;
+use crate::evidence::EvidenceError;
 use crate::http::ClientError;
 use crate::plan::PlanError;
 use crate::publish::PublishError;
@@ -34,14 +35,9 @@ pub enum Error {
         /// Why.
         source: Failed,
     },
-    /// The manifest beside the weights is not one.
-    #[error("{manifest} is not usable: {reason}")]
-    Manifest {
-        /// The manifest.
-        manifest: String,
-        /// Why.
-        reason: String,
-    },
+    /// What vouches for the files cannot be read or used.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// No plan can be made.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -146,9 +142,8 @@ impl Error {
             Self::Plan(error) => of_class(error.class()),
             Self::List { source, .. } | Self::Catalog { source, .. } => of_class(source.class()),
             Self::Directory { source, .. } => of_class(source.class()),
-            Self::Manifest { .. } | Self::ReceiptTampered { .. } | Self::Unsteady { .. } => {
-                ExitCode::Integrity
-            }
+            Self::Evidence(error) => of_class(error.class()),
+            Self::ReceiptTampered { .. } | Self::Unsteady { .. } => ExitCode::Integrity,
             Self::Transfer(error) if error.is_no_space() => ExitCode::NoSpace,
             Self::Transfer(error) => of_class(error.class()),
             Self::Volume(error) | Self::Publish(PublishError::Volume(error)) => match error.is_no_space() {
@@ -170,6 +165,7 @@ impl Error {
             Self::Config(error) => error.hint(),
             Self::Resolve(error) => error.hint(),
             Self::Plan(error) => error.hint(),
+            Self::Evidence(error) => error.hint(),
             Self::Volume(error) | Self::Publish(PublishError::Volume(error)) => error.hint(),
             Self::Transfer(error) => error.hint(),
             Self::List { source, .. } | Self::Catalog { source, .. } if source.class() == Class::Denied => {

@@ -7,6 +7,7 @@
 //! | [`cli`] → [`config`] | the command line and the environment → a [`Job`], checked as a whole |
 //! | [`resolve`] | a name → a [`Location`](resolve::Location): one immutable version |
 //! | [`store`] | a location → a listing, and ranges of bytes |
+//! | [`evidence`] | files → [`Manifest`](manifest::Manifest)s: what vouches for them |
 //! | [`plan`] | listing and digests → a [`Plan`](plan::Plan); no I/O |
 //! | [`transfer`] | the plan → bytes in the staging area |
 //! | [`verify`] | bytes → a [`VerifiedFile`](verify::VerifiedFile), which nothing else can make |
@@ -25,8 +26,10 @@ pub mod config;
 pub mod connection;
 pub mod credentials;
 pub mod error;
+pub mod evidence;
 pub mod http;
 pub mod limits;
+pub mod manifest;
 pub mod memory;
 pub mod name;
 pub mod plan;

@@ -13,6 +13,8 @@ pub struct Limits {
     pub files: usize,
     /// Bytes of one JSON answer, descriptor or manifest. Ten thousand described files need about 3 MiB.
     pub document_bytes: usize,
+    /// Files named `SHA256SUMS` in one model.
+    pub manifests: usize,
     /// Redirects followed for one request. Credentials are not sent on to another host.
     pub redirects: usize,
     /// Pages of one registry search or listing.
@@ -28,6 +30,7 @@ impl Limits {
     pub const DEFAULT: Self = Self {
         files: 100_000,
         document_bytes: 32 * 1024 * 1024,
+        manifests: 1000,
         redirects: 5,
         pages: 1000,
         folders: 10_000,

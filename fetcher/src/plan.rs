@@ -4,19 +4,19 @@
 //! I/O. Whatever a source could name to do harm (a path twice, a file where a folder must be, our own state
 //! directory) is refused here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::ops::Range;
 
 use handoff::layout::STATE_DIR_NAME;
-use handoff::{Integrity, ModelDigest, ModelId, Resolved, SafePath, Sha256Digest};
+use handoff::{Integrity, ModelDigest, ModelId, Resolved, SafePath};
 use serde::Serialize;
 
 use crate::limits::Limits;
-use crate::resolve::{Location, Manifest};
-use crate::store::{Class, Identity, Listing};
+use crate::manifest::{Manifest, ManifestFile, Others, PartDigest};
+use crate::resolve::Location;
+use crate::store::{Class, Identity, Listing, RemoteFile};
 use crate::uri::StoreUri;
-
-/// Name of the manifest that may lie beside the weights.
-pub const SHA256SUMS: &str = "SHA256SUMS";
+use crate::verify::content_digest::ContentDigest;
 
 /// What is to be fetched, and what it must be.
 #[derive(Clone, Debug, Serialize)]
@@ -26,11 +26,11 @@ pub struct Plan {
     /// What that means.
     pub resolved: Resolved,
     /// The digest that the whole model must have, if one is known beforehand.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<WholeDigest>,
+    /// Whose signature vouches for the files, if one does.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub digest: Option<ModelDigest>,
-    /// Whether that digest is the deployment's own pin.
-    #[serde(skip)]
-    pub pinned: bool,
+    pub signer: Option<String>,
     /// The files, sorted by path.
     pub files: Vec<PlannedFile>,
 }
@@ -43,19 +43,46 @@ pub struct PlannedFile {
     /// Its size in bytes, where it is known beforehand.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
-    /// What its content must be, where that is known beforehand.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub expected: Option<Expected>,
+    /// What its content must be, where that is known beforehand: all of it has to hold.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<Expected>,
     /// Where its bytes are.
     pub source: Source,
 }
 
+impl PlannedFile {
+    /// The strongest word that there is on it.
+    pub fn rung(&self) -> Integrity {
+        self.expected.iter().map(|expected| expected.rung).max().unwrap_or(Integrity::Recorded)
+    }
+}
+
 /// What a file's content must be, and who says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Expected {
-    /// The SHA-256.
-    pub sha256: Sha256Digest,
     /// Whose word that is.
+    pub rung: Integrity,
+    /// The digest.
+    pub digest: ContentDigest,
+    /// The bytes that it is over; nothing for the whole file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub range: Option<Range<u64>>,
+}
+
+impl Expected {
+    /// The digest of a whole file.
+    pub fn whole(digest: impl Into<ContentDigest>, rung: Integrity) -> Self {
+        Self { rung, digest: digest.into(), range: None }
+    }
+}
+
+/// The digest that a whole model must have, and who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WholeDigest {
+    /// The digest.
+    pub digest: ModelDigest,
+    /// Whose word that is.
+    #[serde(rename = "digest_rung")]
     pub rung: Integrity,
 }
 
@@ -87,8 +114,10 @@ pub struct Input {
     pub location: Location,
     /// What the store lists at that location; not needed where the registry names the files.
     pub listing: Listing,
-    /// The content of a `SHA256SUMS` among the listed files.
-    pub sums: Option<Manifest>,
+    /// What is vouched for beside the registry's word.
+    pub manifests: Vec<Manifest>,
+    /// Whose signature is among those.
+    pub signer: Option<String>,
     /// The digest that the model must have.
     pub pinned: Option<ModelDigest>,
     /// The weakest rung that is accepted.
@@ -150,6 +179,22 @@ pub enum PlanError {
         /// The store's.
         got: u64,
     },
+    /// Two who vouch for a file do not say the same.
+    #[error("digest mismatch on {path}: {one} against {other}")]
+    Contradiction {
+        /// The file.
+        path: SafePath,
+        /// What one says, and who that is.
+        one: String,
+        /// What the other says, and who that is.
+        other: String,
+    },
+    /// A file that is not in the signature.
+    #[error("{path} is not in the signature of the model")]
+    Extra {
+        /// The file.
+        path: SafePath,
+    },
     /// A file is not vouched for strongly enough.
     #[error("{path} can only be {rung}, expected at least {least}")]
     TooWeak {
@@ -172,6 +217,8 @@ impl PlanError {
             | Self::Reserved { .. }
             | Self::Pin { .. }
             | Self::Size { .. }
+            | Self::Contradiction { .. }
+            | Self::Extra { .. }
             | Self::TooWeak { .. } => Class::Integrity,
         }
     }
@@ -181,9 +228,15 @@ impl PlanError {
         match self {
             Self::Empty { .. } => Some("check the address; a prefix matches whole path components only"),
             Self::Pin { .. } => Some("MODEL_DIGEST belongs to another version of the model"),
-            Self::TooWeak { .. } => {
-                Some("publish digests (model.yaml, SHA256SUMS), pin MODEL_DIGEST, or lower FETCHER_INTEGRITY")
+            Self::Extra { .. } => {
+                Some("remove the file from the model, or sign the model again with it, or with it ignored")
             }
+            Self::Contradiction { .. } => {
+                Some("one of the two is from another version of the file; publish the version again")
+            }
+            Self::TooWeak { .. } => Some(
+                "publish digests (model.yaml, a signature, SHA256SUMS), pin MODEL_DIGEST, or lower FETCHER_INTEGRITY",
+            ),
             _ => None,
         }
     }
@@ -195,25 +248,29 @@ impl Plan {
     /// # Errors
     /// See [`PlanError`].
     pub fn make(input: Input) -> Result<Self, PlanError> {
-        let Input { model, registry, location, listing, sums, pinned, least } = input;
+        let Input { model, registry, location, listing, mut manifests, signer, pinned, least } = input;
+        let uri = location.uri.to_string();
         let known = location.manifest.as_ref().and_then(|manifest| manifest.digest);
         if let (Some(expected), Some(got)) = (pinned, known)
             && expected != got
         {
             return Err(PlanError::Pin { expected, got });
         }
-        let mut files = match &location.manifest {
-            Some(manifest) => described(manifest, &location.uri),
-            None => listed(&listing, sums.as_ref(), &location.uri)?,
-        };
+        let mut files = files(&location, &listing);
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        let uri = location.uri.to_string();
         check_paths(&files, &uri)?;
-        if pinned.is_none() {
+        manifests.extend(location.manifest);
+        manifests.iter().try_for_each(|manifest| vouch(&mut files, manifest, &uri))?;
+        let pinned = pinned.map(|digest| WholeDigest { digest, rung: Integrity::Pinned });
+        let digest = pinned.or(known.map(|digest| WholeDigest { digest, rung: Integrity::Registry }));
+        for manifest in &manifests {
+            leave_out_others(&mut files, manifest, digest.is_some())?;
+        }
+        if digest.is_none_or(|whole| whole.rung < least) {
             check_strength(&files, least)?;
         }
         let resolved = Resolved { registry, version: location.version, uri };
-        Ok(Self { model, resolved, digest: pinned.or(known), pinned: pinned.is_some(), files })
+        Ok(Self { model, resolved, digest, signer, files })
     }
 
     /// Size of all files, if every size is known.
@@ -222,41 +279,90 @@ impl Plan {
     }
 }
 
+/// The files of a model and where they are, without anybody's word on their content yet.
+pub fn files(location: &Location, listing: &Listing) -> Vec<PlannedFile> {
+    match &location.manifest {
+        Some(manifest) if manifest.others == Others::None => described(manifest, &location.uri),
+        _ => listed(listing, &location.uri),
+    }
+}
+
 /// The registry names the files; the store is not listed.
 fn described(manifest: &Manifest, uri: &StoreUri) -> Vec<PlannedFile> {
-    let plan = |file: &crate::resolve::ManifestFile| {
+    let plan = |file: &ManifestFile| {
         let elsewhere = file.uri.as_ref().and_then(|uri| uri.split_file().ok());
         let (store, path) = elsewhere.unwrap_or_else(|| (uri.clone(), file.path.clone()));
-        PlannedFile {
-            path: file.path.clone(),
-            size: file.size,
-            expected: Some(Expected { sha256: file.sha256, rung: manifest.rung }),
-            source: Source { store, path, identity: None },
-        }
+        let source = Source { store, path, identity: None };
+        PlannedFile { path: file.path.clone(), size: file.size, expected: Vec::new(), source }
     };
     manifest.files.iter().map(plan).collect()
 }
 
-/// The store names the files; digests come from a manifest beside them, if there is one.
-fn listed(listing: &Listing, sums: Option<&Manifest>, uri: &StoreUri) -> Result<Vec<PlannedFile>, PlanError> {
-    let digests: BTreeMap<_, _> =
-        sums.iter().flat_map(|sums| &sums.files).map(|file| (&file.path, file.sha256)).collect();
-    let present: BTreeSet<_> = listing.files().iter().map(|file| &file.path).collect();
-    if let Some(path) = digests.keys().find(|path| !present.contains(*path)) {
-        return Err(PlanError::Missing { path: (*path).clone(), uri: uri.to_string() });
-    }
-    let rung = sums.map_or(Integrity::Recorded, |sums| sums.rung);
+/// The store names the files.
+fn listed(listing: &Listing, uri: &StoreUri) -> Vec<PlannedFile> {
     let folder = match listing {
         Listing::Folder(_) => uri.clone(),
         Listing::Single(_) => uri.split_file().map_or_else(|_| uri.clone(), |(folder, _)| folder),
     };
-    let files = listing.files().iter().map(|file| PlannedFile {
+    let plan = |file: &RemoteFile| PlannedFile {
         path: file.path.clone(),
         size: file.size,
-        expected: digests.get(&file.path).map(|&sha256| Expected { sha256, rung }),
+        expected: Vec::new(),
         source: Source { store: folder.clone(), path: file.path.clone(), identity: file.identity.clone() },
-    });
-    Ok(files.collect())
+    };
+    listing.files().iter().map(plan).collect()
+}
+
+/// Holds the files, sorted by path, to what a manifest says of them.
+fn vouch(files: &mut [PlannedFile], manifest: &Manifest, uri: &str) -> Result<(), PlanError> {
+    for named in &manifest.files {
+        let missing = || PlanError::Missing { path: named.path.clone(), uri: uri.to_owned() };
+        let index = files.binary_search_by(|file| file.path.cmp(&named.path)).map_err(|_| missing())?;
+        let file = files.get_mut(index).ok_or_else(missing)?;
+        match (named.size, file.size) {
+            (Some(expected), Some(got)) if expected != got => {
+                return Err(PlanError::Size { path: file.path.clone(), expected, got });
+            }
+            (known, None) => file.size = known,
+            _ => {}
+        }
+        for PartDigest { range, digest } in &named.digests {
+            let same =
+                |other: &&Expected| other.range == *range && other.digest.algorithm() == digest.algorithm();
+            if let Some(other) = file.expected.iter().find(same).filter(|other| other.digest != *digest) {
+                return Err(PlanError::Contradiction {
+                    path: file.path.clone(),
+                    one: format!("{} ({})", other.digest, other.rung),
+                    other: format!("{digest} ({})", manifest.rung),
+                });
+            }
+            let (digest, range) = (digest.clone(), range.clone());
+            file.expected.push(Expected { rung: manifest.rung, digest, range });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses files that a manifest does not name, if it says that they have no business here. What it ignores is
+/// vouched for by nobody, and is left out unless something else vouches for it.
+fn leave_out_others(
+    files: &mut Vec<PlannedFile>,
+    manifest: &Manifest,
+    whole_is_known: bool,
+) -> Result<(), PlanError> {
+    let Others::Refused { ignored } = &manifest.others else { return Ok(()) };
+    let named: BTreeSet<_> = manifest.files.iter().map(|file| &file.path).collect();
+    let is_ignored = |path: &SafePath| {
+        let at_or_above =
+            |ignored: &String| path.as_str() == ignored || path.ancestors().any(|folder| folder == ignored);
+        ignored.iter().any(at_or_above)
+    };
+    let stray = |file: &&PlannedFile| !named.contains(&file.path) && !is_ignored(&file.path);
+    if let Some(file) = files.iter().find(stray) {
+        return Err(PlanError::Extra { path: file.path.clone() });
+    }
+    files.retain(|file| named.contains(&file.path) || whole_is_known || file.rung() >= Integrity::Registry);
+    Ok(())
 }
 
 fn check_paths(files: &[PlannedFile], uri: &str) -> Result<(), PlanError> {
@@ -283,38 +389,10 @@ fn check_paths(files: &[PlannedFile], uri: &str) -> Result<(), PlanError> {
 }
 
 fn check_strength(files: &[PlannedFile], least: Integrity) -> Result<(), PlanError> {
-    let rung = |file: &PlannedFile| file.expected.map_or(Integrity::Recorded, |expected| expected.rung);
-    match files.iter().find(|file| rung(file) < least) {
-        Some(file) => Err(PlanError::TooWeak { path: file.path.clone(), rung: rung(file), least }),
+    match files.iter().find(|file| file.rung() < least) {
+        Some(file) => Err(PlanError::TooWeak { path: file.path.clone(), rung: file.rung(), least }),
         None => Ok(()),
     }
-}
-
-/// Reads a `SHA256SUMS` file as coreutils writes it: `<sha256>  <path>` or `<sha256> *<path>` per line. The file
-/// itself is added, so that what is fetched is what was read here.
-///
-/// # Errors
-/// Names the first line that is not one.
-pub fn parse_sha256sums(text: &[u8]) -> Result<Manifest, String> {
-    let itself = Sha256Digest::of(text);
-    let text = std::str::from_utf8(text).map_err(|error| error.to_string())?;
-    let entry = |path, sha256| crate::resolve::ManifestFile { path, size: None, sha256, uri: None };
-    let parse = |(index, line): (usize, &str)| {
-        let wrong = |reason: String| format!("line {}: {reason}", index + 1);
-        let (digest, name) =
-            line.split_once(' ').ok_or_else(|| wrong("expected `<sha256>  <path>`".into()))?;
-        let sha256 =
-            digest.parse().map_err(|error: handoff::digest::DigestError| wrong(error.to_string()))?;
-        let name = name.strip_prefix([' ', '*']).unwrap_or(name);
-        let name = name.strip_prefix("./").unwrap_or(name);
-        let path = name.parse().map_err(|error: handoff::path::PathError| wrong(error.to_string()))?;
-        Ok(entry(path, sha256))
-    };
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let mut files = lines.map(parse).collect::<Result<Vec<_>, String>>()?;
-    let own_path = SHA256SUMS.parse().map_err(|error: handoff::path::PathError| error.to_string())?;
-    files.push(entry(own_path, itself));
-    Ok(Manifest { rung: Integrity::Manifest, digest: None, files })
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
+use handoff::Sha256Digest;
+
 use super::*;
-use crate::resolve::ManifestFile;
+use crate::manifest::{SHA256SUMS, parse_sha256sums};
 use crate::store::RemoteFile;
 
 fn path(text: &str) -> SafePath {
@@ -9,7 +11,8 @@ fn path(text: &str) -> SafePath {
 }
 
 fn remote(name: &str, size: u64) -> RemoteFile {
-    RemoteFile { path: path(name), size: Some(size), identity: Some(Identity(format!("\"{name}\""))) }
+    let identity = Some(Identity(format!("\"{name}\"")));
+    RemoteFile { path: path(name), size: Some(size), identity, checksum: None }
 }
 
 fn input(listing: Vec<RemoteFile>) -> Input {
@@ -18,24 +21,24 @@ fn input(listing: Vec<RemoteFile>) -> Input {
         registry: "uri".into(),
         location: Location { version: "v1".into(), uri: "s3://b/a".parse().unwrap(), manifest: None },
         listing: Listing::Folder(listing),
-        sums: None,
+        manifests: vec![],
+        signer: None,
         pinned: None,
         least: Integrity::Recorded,
     }
 }
 
+fn digest_of(name: &str) -> Sha256Digest {
+    Sha256Digest::of(name.as_bytes())
+}
+
 fn manifest(names: &[&str]) -> Manifest {
     let files: Vec<_> = names
         .iter()
-        .map(|name| ManifestFile {
-            path: path(name),
-            size: Some(1),
-            sha256: Sha256Digest::of(name.as_bytes()),
-            uri: None,
-        })
+        .map(|name| ManifestFile { size: Some(1), ..ManifestFile::new(path(name), digest_of(name)) })
         .collect();
-    let digest = Some(ModelDigest::of(files.iter().map(|file| (&file.path, file.sha256))));
-    Manifest { rung: Integrity::Registry, digest, files }
+    let digest = Some(ModelDigest::of(files.iter().map(|file| (&file.path, digest_of(file.path.as_str())))));
+    Manifest { rung: Integrity::Registry, digest, files, others: Others::None }
 }
 
 #[test]
@@ -44,7 +47,7 @@ fn files_come_sorted_with_what_the_listing_knows() {
     let paths: Vec<_> = plan.files.iter().map(|file| file.path.as_str()).collect();
     assert_eq!(paths, ["a/x", "b"]);
     assert_eq!(plan.total_bytes(), Some(3));
-    assert!(plan.files.iter().all(|file| file.source.identity.is_some() && file.expected.is_none()));
+    assert!(plan.files.iter().all(|file| file.source.identity.is_some() && file.expected.is_empty()));
 }
 
 #[test]
@@ -71,8 +74,8 @@ fn a_registry_manifest_decides_and_the_listing_does_not_matter() {
     from.location.manifest = Some(manifest(&["m.bin"]));
     let plan = Plan::make(from).unwrap();
     assert_eq!(plan.files.len(), 1);
-    assert_eq!(plan.files[0].expected.unwrap().rung, Integrity::Registry);
-    assert_eq!(plan.digest, manifest(&["m.bin"]).digest);
+    assert_eq!(plan.files[0].rung(), Integrity::Registry);
+    assert_eq!(plan.digest.map(|whole| whole.digest), manifest(&["m.bin"]).digest);
 }
 
 #[test]
@@ -107,7 +110,9 @@ fn the_least_rung_is_demanded_unless_the_model_is_pinned() {
     let sums = format!("{}  m.bin\n", Sha256Digest::of(b"m"));
     let with = |least, pinned, listing: &[&str]| {
         let mut from = input(listing.iter().map(|name| remote(name, 1)).collect());
-        from.sums = Some(parse_sha256sums(sums.as_bytes()).unwrap());
+        let mut files = parse_sha256sums(sums.as_bytes(), &path(SHA256SUMS)).unwrap();
+        files.push(ManifestFile::new(path(SHA256SUMS), digest_of("sums")));
+        from.manifests = vec![Manifest::of_some(Integrity::Manifest, files)];
         (from.least, from.pinned) = (least, pinned);
         Plan::make(from)
     };
@@ -117,19 +122,6 @@ fn the_least_rung_is_demanded_unless_the_model_is_pinned() {
     assert!(with(Integrity::Manifest, None, &["m.bin", SHA256SUMS, "unlisted"]).is_err());
     assert!(with(Integrity::Signed, manifest(&["x"]).digest, &["m.bin", SHA256SUMS]).is_ok());
     assert!(matches!(with(Integrity::Recorded, None, &["x", SHA256SUMS]), Err(PlanError::Missing { .. })));
-}
-
-#[test]
-fn sums_are_read_as_coreutils_writes_them() {
-    let digest = Sha256Digest::of(b"x");
-    let read = parse_sha256sums(format!("{digest}  a b\n{digest} *./c/d\n\n").as_bytes()).unwrap();
-    let paths: Vec<_> = read.files.iter().map(|file| file.path.as_str()).collect();
-    assert_eq!(paths, ["a b", "c/d", SHA256SUMS]);
-    for bad in
-        [format!("{digest}  ../x"), format!("{digest}"), "zz  a".to_owned(), format!("ok\n{digest}  a")]
-    {
-        assert!(parse_sha256sums(bad.as_bytes()).unwrap_err().starts_with("line 1: "), "{bad}");
-    }
 }
 
 proptest! {

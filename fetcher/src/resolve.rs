@@ -3,9 +3,8 @@
 //! A floating reference is resolved once, here, at the start of a run. The [`Location`] that comes out names
 //! one immutable version; everything after works on that and never asks the registry again.
 
-use handoff::{Integrity, ModelDigest, SafePath, Sha256Digest};
-
 use crate::connection::Connection;
+use crate::manifest::Manifest;
 use crate::name::{ModelName, VersionName, VersionRef};
 use crate::reference::ModelRef;
 use crate::retry::{Budget, Failed};
@@ -22,32 +21,8 @@ pub struct Location {
     pub version: String,
     /// Where the bytes are.
     pub uri: StoreUri,
-    /// The files and their digests, if the registry holds them.
+    /// What the registry vouches for.
     pub manifest: Option<Manifest>,
-}
-
-/// Digests that somebody holds for a model's files.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Manifest {
-    /// How far these digests are to be trusted.
-    pub rung: Integrity,
-    /// The digest over all files, if it is held as well.
-    pub digest: Option<ModelDigest>,
-    /// The files.
-    pub files: Vec<ManifestFile>,
-}
-
-/// One file that a manifest names.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ManifestFile {
-    /// Where it goes.
-    pub path: SafePath,
-    /// Its size, if the manifest says so.
-    pub size: Option<u64>,
-    /// Its digest.
-    pub sha256: Sha256Digest,
-    /// Where its bytes are, if they are not beside the others.
-    pub uri: Option<StoreUri>,
 }
 
 /// Why a name could not be resolved.

@@ -10,14 +10,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
 use handoff::SafePath;
 
 use crate::connection::Connection;
 use crate::uri::StoreUri;
+use crate::verify::content_digest::ContentDigest;
 
+mod checksum;
 mod error;
 pub mod file;
 pub mod http;
@@ -41,6 +43,8 @@ pub struct RemoteFile {
     pub size: Option<u64>,
     /// Which content this is, where the source says so.
     pub identity: Option<Identity>,
+    /// The store's checksum of the whole file, where the listing came with it.
+    pub checksum: Option<ContentDigest>,
 }
 
 /// What a store has at its root.
@@ -114,6 +118,15 @@ pub trait Store: Send + Sync {
         identity: Option<&'a Identity>,
         range: ByteRange,
     ) -> BoxFuture<'a, Result<Body, StoreError>>;
+
+    /// The checksum that the store keeps of a whole file, if it does. With an `identity`, another content is an error.
+    fn checksum<'a>(
+        &'a self,
+        _path: &'a SafePath,
+        _identity: Option<&'a Identity>,
+    ) -> BoxFuture<'a, Result<Option<ContentDigest>, StoreError>> {
+        std::future::ready(Ok(None)).boxed()
+    }
 }
 
 /// A store that a catalog can be published to.

@@ -189,7 +189,7 @@ pub fn threads(connections: usize) -> usize {
 /// or a digest, what is here may be of another content than what is still to come; without a size, nobody knows
 /// whether anything is.
 fn can_go_on(file: &PlannedFile) -> bool {
-    file.size.is_some() && (file.source.identity.is_some() || file.expected.is_some())
+    file.size.is_some() && (file.source.identity.is_some() || !file.expected.is_empty())
 }
 
 /// What the connections, the hashing and the beat share.

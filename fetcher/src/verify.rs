@@ -4,18 +4,24 @@
 //! disk. When the last byte is in, it compares. When every file is verified, [`seal`] compares the model as a
 //! whole. `publish` takes nothing else.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use handoff::{FileEntry, Integrity, Layout, ModelDigest, NotInPlace, Receipt, SafePath, Sha256Digest};
 
-use crate::plan::{Plan, PlannedFile};
+use crate::plan::{Expected, Plan, PlannedFile, WholeDigest};
 use crate::store::Class;
 
+pub mod content_digest;
+mod expectations;
 pub mod lanes;
 
+use content_digest::ContentDigest;
+use expectations::Expectations;
 use lanes::{LANES, Sha256};
 
 /// Bytes read at a time when a file is hashed from disk.
@@ -25,14 +31,16 @@ const READ_BYTES: usize = 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// A file's content is not the expected one.
-    #[error("checksum mismatch on {path}: expected sha256 {expected}, got {got}")]
+    #[error("checksum mismatch on {path}{part}: expected {}, got {}", Spaced(expected), got.digits())]
     Checksum {
         /// The file.
         path: SafePath,
+        /// Which bytes of it.
+        part: Part,
         /// What it must be.
-        expected: Sha256Digest,
+        expected: ContentDigest,
         /// What it is.
-        got: Sha256Digest,
+        got: ContentDigest,
     },
     /// A file's size is not the expected one.
     #[error("size mismatch on {path}: expected {expected} bytes, got {got}")]
@@ -75,16 +83,60 @@ impl VerifyError {
     }
 }
 
+/// The bytes of a file that a digest is over: a shard of it, or all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part(Option<Range<u64>>);
+
+impl From<Option<Range<u64>>> for Part {
+    fn from(range: Option<Range<u64>>) -> Self {
+        Self(range)
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(range) => write!(f, ", bytes {}-{}", range.start, range.end.saturating_sub(1)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A digest as people read it in a sentence.
+struct Spaced<'a>(&'a ContentDigest);
+
+impl fmt::Display for Spaced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0.algorithm().name(), self.0.digits())
+    }
+}
+
 /// Hashes one file as its bytes come in.
 #[derive(Clone, Debug, Default)]
 pub struct Verifier {
     hasher: Sha256,
+    /// What else there is to compare; most files have nothing.
+    others: Option<Expectations>,
 }
 
 impl Verifier {
+    /// A verifier for a file of which all this is expected.
+    pub fn new(expected: &[Expected]) -> Self {
+        let plain = |expected: &Expected| expected.range.is_none() && expected.digest.sha256().is_some();
+        let others = (!expected.iter().all(plain)).then(|| Expectations::new(expected));
+        Self { hasher: Sha256::new(), others }
+    }
+
     /// Takes the next bytes of the file.
     pub fn update(&mut self, bytes: &[u8]) {
         self.hasher.update(bytes);
+        self.update_others(bytes);
+    }
+
+    fn update_others(&mut self, bytes: &[u8]) {
+        if let Some(others) = &mut self.others {
+            others.update(bytes);
+        }
     }
 
     /// How many bytes it was fed.
@@ -118,21 +170,19 @@ impl Verifier {
         {
             return Err(VerifyError::Size { path: planned.path.clone(), expected, got: size });
         }
-        let sha256 = self.digest();
-        let checked = match planned.expected {
-            Some(expected) if expected.sha256 != sha256 => {
-                let (path, expected) = (planned.path.clone(), expected.sha256);
-                return Err(VerifyError::Checksum { path, expected, got: sha256 });
+        let (sha256, others) = self.into_parts();
+        for expected in planned.expected.iter().filter(|expected| expected.range.is_none()) {
+            if expected.digest.sha256().is_some() {
+                expectations::compare(planned, expected, sha256.into())?;
             }
-            Some(expected) => expected.rung,
-            None => Integrity::Recorded,
-        };
-        let entry = FileEntry { path: planned.path.clone(), size, sha256, checked };
+        }
+        others.unwrap_or_default().finish(planned)?;
+        let entry = FileEntry { path: planned.path.clone(), size, sha256, checked: planned.rung() };
         Ok(VerifiedFile { entry, staged })
     }
 
-    fn digest(self) -> Sha256Digest {
-        Sha256Digest::from_bytes(self.hasher.finish())
+    fn into_parts(self) -> (Sha256Digest, Option<Expectations>) {
+        (Sha256Digest::from_bytes(self.hasher.finish()), self.others)
     }
 }
 
@@ -160,6 +210,7 @@ pub fn update_together(files: &mut [Lane<'_>], length: usize) {
             let Some(bytes) = pieces.get(at.0).and_then(|piece| piece.get(at.1..at.1 + step)) else {
                 continue;
             };
+            verifier.update_others(bytes);
             jobs.push((&mut verifier.hasher, bytes));
             at.1 += step;
             if rest(pieces, *at) == 0 {
@@ -214,20 +265,18 @@ impl VerifiedModel {
     }
 }
 
-/// Compares the model as a whole with the digest that it must have. Against a pin, every file counts as pinned.
+/// Compares the model as a whole with the digest that it must have, which vouches for every file of it.
 ///
 /// # Errors
 /// [`VerifyError::Model`].
 pub fn seal(mut files: Vec<VerifiedFile>, plan: &Plan) -> Result<VerifiedModel, VerifyError> {
     files.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
     let got = ModelDigest::of(files.iter().map(|file| (&file.entry.path, file.entry.sha256)));
-    if let Some(expected) = plan.digest
-        && expected != got
-    {
-        return Err(VerifyError::Model { expected, got });
-    }
-    if plan.pinned {
-        files.iter_mut().for_each(|file| file.entry.checked = Integrity::Pinned);
+    if let Some(WholeDigest { digest: expected, rung }) = plan.digest {
+        if expected != got {
+            return Err(VerifyError::Model { expected, got });
+        }
+        files.iter_mut().for_each(|file| file.entry.checked = file.entry.checked.max(rung));
     }
     Ok(VerifiedModel { files, digest: got })
 }
@@ -239,7 +288,7 @@ pub fn seal(mut files: Vec<VerifiedFile>, plan: &Plan) -> Result<VerifiedModel, 
 pub fn hash_file(path: &Path) -> io::Result<(u64, Sha256Digest)> {
     let mut verifier = Verifier::default();
     verifier.update_from(&mut File::open(path)?)?;
-    Ok((verifier.length(), verifier.digest()))
+    Ok((verifier.length(), verifier.into_parts().0))
 }
 
 /// Hashes again everything that a receipt lists.
@@ -252,8 +301,8 @@ pub fn verify_directory(layout: &Layout, receipt: &Receipt) -> Result<(), Verify
         let path = file.path.below(layout.model_dir());
         let (_, sha256) = hash_file(&path).map_err(|source| VerifyError::Read { path, source })?;
         if sha256 != file.sha256 {
-            let (path, expected) = (file.path.clone(), file.sha256);
-            return Err(VerifyError::Checksum { path, expected, got: sha256 });
+            let (path, expected) = (file.path.clone(), file.sha256.into());
+            return Err(VerifyError::Checksum { path, part: Part::default(), expected, got: sha256.into() });
         }
     }
     Ok(())
@@ -262,14 +311,13 @@ pub fn verify_directory(layout: &Layout, receipt: &Receipt) -> Result<(), Verify
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Expected, Source};
+    use crate::plan::Source;
 
     fn planned(size: Option<u64>, content: Option<&[u8]>) -> PlannedFile {
         let path: SafePath = "m.bin".parse().unwrap();
         let source = Source { store: "s3://b".parse().unwrap(), path: path.clone(), identity: None };
-        let expected =
-            content.map(|content| Expected { sha256: Sha256Digest::of(content), rung: Integrity::Registry });
-        PlannedFile { path, size, expected, source }
+        let expected = content.map(|content| Expected::whole(Sha256Digest::of(content), Integrity::Registry));
+        PlannedFile { path, size, expected: expected.into_iter().collect(), source }
     }
 
     fn finish(planned: &PlannedFile, content: &[u8]) -> Result<VerifiedFile, VerifyError> {
@@ -294,7 +342,7 @@ mod tests {
         update_together(&mut files, 69_999);
         for (verifier, content) in verifiers.into_iter().zip(&contents) {
             assert_eq!(verifier.length(), 69_999);
-            assert_eq!(verifier.digest(), Sha256Digest::of(&content[..69_999]));
+            assert_eq!(verifier.into_parts().0, Sha256Digest::of(&content[..69_999]));
         }
     }
 

@@ -75,7 +75,7 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     if let Some(receipt) = &found
         && job.wanted.reference.is_floating()
         && receipt.resolved == plan.resolved
-        && plan.digest.is_none_or(|digest| digest == receipt.digest)
+        && plan.digest.is_none_or(|whole| whole.digest == receipt.digest)
         && holds(volume, receipt).await
     {
         return already_there(volume, receipt);
@@ -100,7 +100,7 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     // The connections of one client stay with the thread that opened them, so each thread has a client.
     let connections = memory::affordable(memory_limit, job.connections);
     let threads = transfer::threads(connections);
-    let stores = (0..threads).map(|_| super::stores(&plan, &connection.apart()?));
+    let stores = (0..threads).map(|_| super::stores(&plan.files, &connection.apart()?));
     let transfer = Transfer {
         stores: stores.collect::<Result<_, Error>>()?,
         connections,
@@ -169,7 +169,7 @@ fn receipt(plan: &Plan, model: &VerifiedModel, volume: &Volume, tracker: &Tracke
         resolved: plan.resolved.clone(),
         digest: model.digest(),
         integrity: model.integrity(),
-        signer: None,
+        signer: plan.signer.clone(),
         bytes: files.iter().map(|file| file.size).sum(),
         files,
         resumed_bytes: tracker.resumed_bytes(),

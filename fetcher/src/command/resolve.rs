@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use handoff::Integrity;
+
 use crate::byte_size::ByteSize;
 use crate::config::Resolve;
 use crate::error::Error;
@@ -25,7 +27,10 @@ pub(crate) async fn run(job: &Resolve) -> Result<String, Error> {
 
 fn for_people(plan: &Plan) -> String {
     let size = |bytes: Option<u64>| bytes.map_or_else(|| "?".to_owned(), |bytes| ByteSize(bytes).to_string());
-    let digest = plan.digest.map_or_else(|| "not known beforehand".to_owned(), |digest| digest.to_string());
+    let digest = plan.digest.map_or_else(
+        || "not known beforehand".to_owned(),
+        |whole| format!("{} ({})", whole.digest, whole.rung),
+    );
     let mut text = format!(
         "model    {}\nregistry {}\nversion  {}\nuri      {}\ndigest   {digest}\nsize     {} in {} files\n",
         plan.model,
@@ -36,7 +41,7 @@ fn for_people(plan: &Plan) -> String {
         plan.files.len(),
     );
     for file in &plan.files {
-        let rung = file.expected.map_or("recorded", |expected| expected.rung.name());
+        let rung = file.rung().max(plan.digest.map_or(Integrity::Recorded, |whole| whole.rung)).name();
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {:>10}  {rung:<8}  {}", size(file.size), file.path);
     }

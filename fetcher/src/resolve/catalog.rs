@@ -1,9 +1,10 @@
 //! Resolves in a catalog: reads the alias, if one is asked for, and the version's descriptor.
 
-use super::{Location, Manifest, ManifestFile, ResolveError, found};
+use super::{Location, ResolveError, found};
 use crate::catalog::{DescribedFile, Descriptor, alias_path, version_path};
 use crate::connection::Connection;
 use crate::limits::Limits;
+use crate::manifest::{Manifest, ManifestFile, Others};
 use crate::name::{ModelName, VersionName, VersionRef};
 use crate::retry::{Budget, Failed};
 use crate::store::{self, Store, StoreError};
@@ -47,8 +48,12 @@ pub(super) async fn resolve(
     let descriptor = Descriptor::parse(&content, name, &resolved).map_err(bad)?;
     let files = descriptor.files.into_iter().map(|file| manifest_file(file, root)).collect::<Result<_, _>>();
     let uri = below(root, name, &resolved);
-    let manifest =
-        Manifest { rung: Integrity::Registry, digest: Some(descriptor.digest), files: files.map_err(bad)? };
+    let manifest = Manifest {
+        rung: Integrity::Registry,
+        digest: Some(descriptor.digest),
+        files: files.map_err(bad)?,
+        others: Others::None,
+    };
     Ok(Location { version: resolved.to_string(), uri, manifest: Some(manifest) })
 }
 
@@ -75,7 +80,7 @@ fn manifest_file(file: DescribedFile, root: &StoreUri) -> Result<ManifestFile, S
             uri => Some(uri),
         },
     };
-    Ok(ManifestFile { path: file.path, size: Some(file.size), sha256: file.sha256, uri })
+    Ok(ManifestFile { size: Some(file.size), uri, ..ManifestFile::new(file.path, file.sha256) })
 }
 
 /// The folder of a version.

@@ -2,9 +2,9 @@
 //!
 //! A version is looked for, in this order, as a number, as an alias and as the value of a version tag
 //! `version`; a reference that begins with `@` only as an alias. The answer's own `get-download-uri` says where
-//! the bytes are. Endpoints: MLflow's REST API 2.0, below `/api/2.0/mlflow`.
+//! the bytes are. MLflow keeps no digests; who publishes can, in the version tags `digest` and `sha256sums`. Endpoints: MLflow's REST API 2.0, below `/api/2.0/mlflow`.
 
-use handoff::SafePath;
+use handoff::{Integrity, ModelDigest, SafePath};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -14,13 +14,19 @@ use super::{Location, ResolveError, found};
 use crate::connection::Connection;
 use crate::http::{join, read_bounded, send};
 use crate::limits::Limits;
+use crate::manifest::{Manifest, SHA256SUMS, parse_sha256sums};
 use crate::name::{ModelName, VersionName, VersionRef};
 use crate::redact::Redacted;
 use crate::retry::{Budget, Failed};
 use crate::store::StoreError;
 use crate::uri::{RegistryUri, StoreUri, UriError};
 
+/// Tag by whose value a version may be named.
 const TAG: &str = "version";
+/// Tag that holds the digest of the whole model, as `fetcher digest` prints it.
+const DIGEST_TAG: &str = "digest";
+/// Tag that holds the text of a `SHA256SUMS` for files of the model.
+const SUMS_TAG: &str = "sha256sums";
 
 pub(super) struct Registry<'a> {
     server: &'a Url,
@@ -79,7 +85,7 @@ impl<'a> Registry<'a> {
             VersionRef::Named(version) => self.by_any_name(name, version).await?,
         };
         let Some(found) = found else { return Err(self.unknown(name, version).await?) };
-        if let Some(status) = found.status.filter(|status| status != "READY") {
+        if let Some(status) = found.status.clone().filter(|status| status != "READY") {
             let (name, registry) = (name.clone(), self.shown.clone());
             return Err(ResolveError::NotReady { name, version: found.version, registry, status });
         }
@@ -89,7 +95,11 @@ impl<'a> Registry<'a> {
         let uri = location(&answer.artifact_uri, self.server).map_err(|source| {
             ResolveError::BadLocation { name: name.clone(), registry: self.shown.clone(), source }
         })?;
-        Ok(Location { version: found.version, uri, manifest: None })
+        let manifest = vouched(&found).map_err(|reason| ResolveError::BadDescriptor {
+            what: format!("a tag of version {} of `{name}` in {}", found.version, self.shown),
+            reason,
+        })?;
+        Ok(Location { version: found.version, uri, manifest })
     }
 
     async fn by_any_name(
@@ -224,6 +234,21 @@ fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreError {
     }
 }
 
+/// What the tags of a version vouch for.
+fn vouched(version: &ModelVersion) -> Result<Option<Manifest>, String> {
+    let tag = |key: &str| version.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.trim());
+    let digest = tag(DIGEST_TAG).map(|text| text.parse().map_err(|error| format!("`{DIGEST_TAG}`: {error}")));
+    let digest: Option<ModelDigest> = digest.transpose()?;
+    let root: SafePath = SHA256SUMS.parse().map_err(|error: handoff::path::PathError| error.to_string())?;
+    let sums = tag(SUMS_TAG).map(|text| parse_sha256sums(text.as_bytes(), &root));
+    let files = sums.transpose().map_err(|reason| format!("`{SUMS_TAG}`: {reason}"))?;
+    if digest.is_none() && files.is_none() {
+        return Ok(None);
+    }
+    let manifest = Manifest::of_some(Integrity::Registry, files.unwrap_or_default());
+    Ok(Some(Manifest { digest, ..manifest }))
+}
+
 /// A text in quotes for MLflow's filter language, which has no escapes.
 fn quote(text: &str) -> Option<String> {
     ['\'', '"'].into_iter().find(|mark| !text.contains(*mark)).map(|mark| format!("{mark}{text}{mark}"))
@@ -300,6 +325,26 @@ mod tests {
         let other = r#"{"error_code":"INVALID_PARAMETER_VALUE","message":"bad filter"}"#;
         assert!(matches!(read(other), StoreError::Refused { .. }));
         assert!(read("<html>").to_string().contains("not in MLflow's words"));
+    }
+
+    #[test]
+    fn tags_vouch_for_the_model_and_its_files() {
+        let version = |tags: &[(&str, &str)]| {
+            let tag = |(key, value): &(&str, &str)| Tag { key: (*key).into(), value: (*value).into() };
+            ModelVersion { version: "1".into(), status: None, tags: tags.iter().map(tag).collect() }
+        };
+        let zeros = "0".repeat(64);
+        let (digest, sums) = (format!("sha256:{zeros}"), format!("{zeros}  data/model.pkl\n"));
+        assert_eq!(vouched(&version(&[("version", "v1")])), Ok(None));
+        let found = vouched(&version(&[("digest", &digest), ("sha256sums", &sums)])).unwrap().unwrap();
+        assert_eq!(found.digest.unwrap().to_string(), digest);
+        assert_eq!((found.files.len(), found.rung), (1, Integrity::Registry));
+        for (key, value) in
+            [("digest", "md5:1"), ("digest", ""), ("sha256sums", "nothing"), ("sha256sums", "00  ../x")]
+        {
+            let error = vouched(&version(&[(key, value)])).unwrap_err();
+            assert!(error.starts_with(&format!("`{key}`: ")), "{error}");
+        }
     }
 
     #[test]

@@ -114,7 +114,12 @@ pub fn list(root: &Path) -> Result<Listing, StoreError> {
     if metadata.is_file() {
         let name = root.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let (size, identity) = (Some(metadata.len()), Some(identity(&metadata)));
-        return Ok(Listing::Single(RemoteFile { path: safe_path(name, root)?, size, identity }));
+        return Ok(Listing::Single(RemoteFile {
+            path: safe_path(name, root)?,
+            size,
+            identity,
+            checksum: None,
+        }));
     }
     let canonical_root = root.canonicalize().map_err(local(root))?;
     let mut files = Vec::new();
@@ -144,7 +149,7 @@ pub fn list(root: &Path) -> Result<Listing, StoreError> {
                 folders.push(Some(path));
             } else if metadata.is_file() {
                 let (size, identity) = (Some(metadata.len()), Some(identity(&metadata)));
-                files.push(RemoteFile { path, size, identity });
+                files.push(RemoteFile { path, size, identity, checksum: None });
             }
             if files.len() > Limits::DEFAULT.files {
                 return Err(too_large(Limits::DEFAULT.files));

@@ -20,7 +20,7 @@ use reqwest::header::{
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use url::Url;
 
-use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
+use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError, WritableStore, checksum};
 use crate::connection::Connection;
 use crate::http::{join, send};
 use crate::redact::Redacted;
@@ -62,8 +62,9 @@ impl Store for HttpStore {
             // A GET whose body is dropped: a presigned URL is signed for GET, and not every server knows HEAD.
             let response =
                 send(identity_encoded(self.client.get(self.root.clone())), &self.root, &[]).await?;
-            let size = response.content_length();
-            Ok(Listing::Single(RemoteFile { path, size, identity: identity(response.headers()) }))
+            let (size, headers) = (response.content_length(), response.headers());
+            let (identity, checksum) = (identity(headers), checksum::of_whole_object(headers));
+            Ok(Listing::Single(RemoteFile { path, size, identity, checksum }))
         }
         .boxed()
     }

@@ -107,7 +107,12 @@ impl Store for MlflowArtifacts {
                     if entry.is_dir {
                         folders.push(path.as_str().to_owned());
                     } else {
-                        files.push(RemoteFile { path, size: entry.file_size, identity: None });
+                        files.push(RemoteFile {
+                            path,
+                            size: entry.file_size,
+                            identity: None,
+                            checksum: None,
+                        });
                     }
                     if files.len() > Limits::DEFAULT.files {
                         return Err(too_large(Limits::DEFAULT.files));

@@ -6,31 +6,42 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
 use handoff::SafePath;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use object_store::path::Path as Key;
+use object_store::signer::{SignedUrlOptions, Signer as _};
 use object_store::{
     ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, RetryConfig,
-    UpdateVersion, WriteMultipart,
+    StaticCredentialProvider, UpdateVersion, WriteMultipart,
 };
+use reqwest::Method;
+use reqwest::header::{HeaderName, HeaderValue, IF_MATCH};
 use tokio::io::AsyncReadExt as _;
 
-use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError, WritableStore};
+use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError, WritableStore, checksum};
 use crate::chain::causes;
 use crate::connection::Connection;
 use crate::limits::Limits;
+use crate::verify::content_digest::ContentDigest;
 
 /// Size of one part of a multipart upload: S3 allows 10,000 parts, so this carries files up to 640 GB.
 const PART_BYTES: usize = 64 * 1024 * 1024;
 /// Files up to this size are uploaded in one request.
 const SINGLE_PUT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Has S3 send the checksums that it keeps.
+const CHECKSUM_MODE: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("x-amz-checksum-mode"), HeaderValue::from_static("ENABLED"));
+/// How long a signed address is good for: it is used at once, and clocks differ.
+const SIGNED_FOR: Duration = Duration::from_secs(900);
 
 /// A prefix of a bucket.
 pub struct S3Store {
@@ -38,6 +49,8 @@ pub struct S3Store {
     /// `s3://bucket`, for messages.
     name: String,
     prefix: String,
+    client: reqwest::Client,
+    is_anonymous: bool,
 }
 
 impl S3Store {
@@ -55,14 +68,20 @@ impl S3Store {
         for (key, value) in connection.s3.settings() {
             builder = builder.with_config(*key, value);
         }
-        if let Some(credentials) = connection.s3_credentials.get() {
+        let skips = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature);
+        let is_anonymous = skips.is_some_and(|skips| skips.eq_ignore_ascii_case("true"));
+        if is_anonymous {
+            // Or the instance's metadata service would be asked for what is not needed.
+            builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(nobody())));
+        } else if let Some(credentials) = connection.s3_credentials.get() {
             builder = builder.with_credentials(Arc::clone(credentials));
         }
         let bucket = builder
             .build()
             .map_err(|error| StoreError::Refused { what: name.clone(), reason: deepest(&error) })?;
         let _ = connection.s3_credentials.set(Arc::clone(bucket.credentials()));
-        Ok(Self { bucket: Arc::new(bucket), name, prefix: prefix.to_owned() })
+        let client = connection.client.clone();
+        Ok(Self { bucket: Arc::new(bucket), name, prefix: prefix.to_owned(), client, is_anonymous })
     }
 
     fn shown(&self, path: &str) -> String {
@@ -86,7 +105,7 @@ impl S3Store {
             reason: error.to_string(),
         })?;
         let identity = object.e_tag.clone().map(Identity);
-        Ok(RemoteFile { path, size: Some(object.size), identity })
+        Ok(RemoteFile { path, size: Some(object.size), identity, checksum: None })
     }
 
     async fn list_prefix(&self) -> Result<Vec<RemoteFile>, StoreError> {
@@ -106,6 +125,10 @@ impl S3Store {
         }
         Ok(without_folder_markers(files))
     }
+}
+
+fn nobody() -> AwsCredential {
+    AwsCredential { key_id: String::new(), secret_key: String::new(), token: None }
 }
 
 /// Leaves out empty objects that stand where other objects have a folder.
@@ -159,6 +182,52 @@ impl Store for S3Store {
             Ok(Body { starts_at, identity, size, ends_at, chunks })
         }
         .boxed()
+    }
+
+    fn checksum<'a>(
+        &'a self,
+        path: &'a SafePath,
+        identity: Option<&'a Identity>,
+    ) -> BoxFuture<'a, Result<Option<ContentDigest>, StoreError>> {
+        async move {
+            let key = self.key(path.as_str())?;
+            self.head_with_checksum(&key, &self.shown(path.as_str()), identity).await
+        }
+        .boxed()
+    }
+}
+
+impl S3Store {
+    /// Asks for an object's headers with its checksum among them. `object_store` cannot ask for that, so it signs
+    /// the address and the request is ours.
+    async fn head_with_checksum(
+        &self,
+        key: &Key,
+        what: &str,
+        identity: Option<&Identity>,
+    ) -> Result<Option<ContentDigest>, StoreError> {
+        let (name, value) = CHECKSUM_MODE;
+        let options = SignedUrlOptions::new().with_signed_header(name.clone(), value.clone());
+        let signed = self.bucket.signed_url_opts(Method::HEAD, key, SIGNED_FOR, &options).await;
+        let mut url = signed.map_err(|error| classify(what.to_owned(), &error))?;
+        if self.is_anonymous {
+            url.set_query(None);
+        }
+        let mut request = self.client.head(url).header(name, value);
+        if let Some(Identity(etag)) = identity {
+            request = request.header(IF_MATCH, etag);
+        }
+        let response = request.send().await;
+        let response =
+            response.map_err(|error| StoreError::transport(what.to_owned(), error.without_url()))?;
+        if response.status().is_success() {
+            return Ok(checksum::of_whole_object(response.headers()));
+        }
+        match crate::http::classify(what.to_owned(), response.status(), response.headers()) {
+            // A server that does not know the question keeps no checksums.
+            StoreError::Refused { .. } => Ok(None),
+            error => Err(error),
+        }
     }
 }
 
@@ -290,7 +359,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, size: u64) -> RemoteFile {
-        RemoteFile { path: path.parse().unwrap(), size: Some(size), identity: None }
+        RemoteFile { path: path.parse().unwrap(), size: Some(size), identity: None, checksum: None }
     }
 
     #[test]

@@ -17,10 +17,10 @@ const ENOUGH: usize = 200_000;
 
 fn planned(name: &str, size: Option<usize>, content: &[u8]) -> PlannedFile {
     let path: SafePath = name.parse().unwrap();
-    let expected = Expected { sha256: Sha256Digest::of(content), rung: Integrity::Registry };
+    let expected = Expected::whole(Sha256Digest::of(content), Integrity::Registry);
     let source = Source { store: "s3://b".parse().unwrap(), path: path.clone(), identity: None };
     let size = size.map(|size| u64::try_from(size).unwrap());
-    PlannedFile { path, size, expected: Some(expected), source }
+    PlannedFile { path, size, expected: vec![expected], source }
 }
 
 fn bytes(range: &Range<usize>) -> Range<u64> {

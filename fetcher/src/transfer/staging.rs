@@ -48,7 +48,7 @@ impl Staging {
             kept = journal::read(&journal)?;
             kept.retain(|number, kept| {
                 let Some(file) = plan.files.get(*number) else { return false };
-                let vouched = file.expected.is_some() || (same_boot && !boot_id.is_empty());
+                let vouched = !file.expected.is_empty() || (same_boot && !boot_id.is_empty());
                 let part = fs::metadata(part(&parts, *number));
                 let whole = part.is_ok_and(|part| part.len() >= kept.end());
                 let fits = file.size.is_some_and(|size| kept.end() <= size);
@@ -133,8 +133,8 @@ mod tests {
             model: ModelId { name: "a".into(), version: "v1".into() },
             resolved,
             digest: None,
-            pinned: false,
-            files: vec![PlannedFile { path, size: Some(size), expected: None, source }],
+            signer: None,
+            files: vec![PlannedFile { path, size: Some(size), expected: vec![], source }],
         }
     }
 
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(left(folder.path(), &plan, "two"), 4);
         assert_eq!(left(folder.path(), &plan, ""), 0, "without /proc nobody knows");
         let sha256 = Sha256Digest::of(b"x");
-        plan.files[0].expected = Some(Expected { sha256, rung: Integrity::Registry });
+        plan.files[0].expected = vec![Expected::whole(sha256, Integrity::Registry)];
         assert_eq!(left(folder.path(), &plan, "two"), 0);
         assert_eq!(left(folder.path(), &plan, "three"), 4);
         fs::write(folder.path().join("parts/000000.part"), "par").unwrap();
