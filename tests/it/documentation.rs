@@ -26,7 +26,7 @@ fn links(document: &str) -> Vec<(String, String)> {
 #[test]
 fn every_promise_names_a_test_that_is_there() {
     let mut functions = 0;
-    for (label, target) in links("README.md") {
+    for (label, target) in links("README.md").into_iter().filter(|(_, target)| !target.starts_with('#')) {
         let path = places::workspace().join(&target);
         assert!(path.exists(), "README.md links to {target}, which is not there");
         if let Some(name) = label.strip_prefix('`').and_then(|label| label.strip_suffix('`'))

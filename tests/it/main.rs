@@ -12,6 +12,7 @@ mod containers;
 mod documentation;
 mod faults;
 mod fetcher;
+mod integrity;
 mod manifests;
 mod memory;
 mod mlflow;

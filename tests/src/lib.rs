@@ -4,7 +4,7 @@
 //! * [`tools`]: installs Python environments, Go programs, Debian packages and a Docker engine, once.
 //! * [`binaries`]: builds the programs under test.
 //! * [`process`]: a child process with a log, a readiness deadline and a certain end.
-//! * [`mlflow_server`], [`s3_server`], [`model_server`], [`web_server`]: one real server each, on loopback.
+//! * [`mlflow_server`], [`s3_server`], [`gcs_server`], [`model_server`], [`web_server`]: one real server each, on loopback.
 //! * [`fault_server`]: a server that misbehaves to order, for what no real one can be made to show.
 //! * [`http`], [`poll`], [`skip`]: how a test asks, waits and says what it leaves out.
 //!
@@ -18,6 +18,7 @@
 
 pub mod binaries;
 pub mod fault_server;
+pub mod gcs_server;
 pub mod http;
 pub mod mlflow_server;
 pub mod model_server;

@@ -1,13 +1,14 @@
 //! A real S3-compatible server over a temporary folder.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::process::{Server, free_port};
-use crate::{http, tools};
+use crate::{http, places, process, tools};
 
 const ACCESS_KEY: &str = "plimsoll-tests";
 const SECRET_KEY: &str = "not-a-secret-of-anyone";
@@ -55,6 +56,37 @@ impl S3Server {
     /// When it exists.
     pub fn create_bucket(&self, name: &str) {
         fs::create_dir(self.folder.path().join(name)).expect("the bucket is new");
+    }
+
+    /// The folder of a bucket, where every object is a file of its name.
+    pub fn bucket(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Uploads a file with a checksum by the AWS SDK; see `tests/data/s3/put_with_checksum.py`.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    pub fn put_with_checksum(&self, file: &Path, bucket: &str, key: &str, algorithm: &str, parts: u32) {
+        let mut put = tools::python().command("python");
+        put.arg(places::data("s3/put_with_checksum.py")).arg(file).args([bucket, key, algorithm]);
+        process::run(put.arg(parts.to_string()).envs(self.environment()));
+    }
+
+    /// Lets requests without a signature read a bucket.
+    ///
+    /// # Panics
+    /// When the server refuses the policy.
+    pub fn let_anybody_read(&self, bucket: &str) {
+        let resource = [format!("arn:aws:s3:::{bucket}"), format!("arn:aws:s3:::{bucket}/*")];
+        let statement = serde_json::json!({
+            "Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": resource,
+        });
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+        let script =
+            "import boto3, sys; boto3.client('s3').put_bucket_policy(Bucket=sys.argv[1], Policy=sys.argv[2])";
+        let mut put = tools::python().command("python");
+        process::run(put.args(["-c", script, bucket, &policy]).envs(self.environment()));
     }
 
     /// The port it listens on.

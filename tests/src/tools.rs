@@ -31,6 +31,11 @@ pub fn versitygw() -> PathBuf {
     go_program("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
 }
 
+/// A stand-in for Google Cloud Storage, by others, with its checksums.
+pub fn fake_gcs_server() -> PathBuf {
+    go_program("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1")
+}
+
 fn go_program(name: &str, package: &str, version: &str) -> PathBuf {
     let folder = places::tools().join("bin");
     once(name, version, || {

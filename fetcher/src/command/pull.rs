@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use handoff::{Phase, Receipt, receipt};
+use handoff::{Integrity, Phase, Receipt, receipt};
 
 use crate::byte_size::ByteSize;
 use crate::chain;
@@ -45,6 +45,13 @@ pub(crate) fn failure_line(job: &Pull, error: &Error) -> String {
 pub(crate) fn success_line(receipt: &Receipt, how: &str) -> String {
     let digest: String = receipt.digest.to_string().chars().take("sha256:".len() + 12).collect();
     format!("{} {digest} {} {how}", receipt.model, ByteSize(receipt.bytes))
+}
+
+/// How many files reached which rung, strongest first.
+fn by_rung(receipt: &Receipt) -> String {
+    let count = |rung: Integrity| (receipt.files.iter().filter(|file| file.checked == rung).count(), rung);
+    let counts = Integrity::ALL.into_iter().rev().map(count).filter(|(count, _)| *count > 0);
+    counts.map(|(count, rung)| format!("{count} {rung}")).collect::<Vec<_>>().join(", ")
 }
 
 fn took(seconds: f64) -> String {
@@ -123,7 +130,8 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     for file in &receipt.files {
         tracing::debug!(size = file.size, sha256 = %file.sha256, checked = %file.checked, "{}", file.path);
     }
-    tracing::info!(integrity = %receipt.integrity, resumed_bytes = receipt.resumed_bytes, "every file is verified");
+    let (integrity, resumed_bytes) = (receipt.integrity, receipt.resumed_bytes);
+    tracing::info!(%integrity, resumed_bytes, "every file is verified: {}", by_rung(&receipt));
     Ok(success_line(&receipt, &took(receipt.seconds)))
 }
 

@@ -1,0 +1,38 @@
+//! A server that answers as Google Cloud Storage does, with the checksums that it keeps.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::process::{Server, free_port};
+use crate::{http, tools};
+
+/// A running server.
+#[derive(Debug)]
+pub struct GcsServer {
+    _server: Server,
+    port: u16,
+}
+
+impl GcsServer {
+    /// Starts a server with what is in `folder`: buckets, and objects in them.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(folder: &Path) -> Self {
+        let port = free_port();
+        let mut command = Command::new(tools::fake_gcs_server());
+        command.args(["-scheme", "http", "-host", "127.0.0.1", "-backend", "memory"]);
+        command.args(["-port", &port.to_string(), "-public-host", &format!("127.0.0.1:{port}")]);
+        command.arg("-data").arg(folder);
+        let server = Server::start("fake-gcs-server", &command, Duration::from_secs(30), || {
+            http::get(port, "/storage/v1/b").is_ok_and(|answer| answer.status == 200)
+        });
+        Self { _server: server, port }
+    }
+
+    /// Its address; objects are at `/<bucket>/<name>`, as they are in the XML API.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
