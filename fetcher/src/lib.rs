@@ -23,6 +23,7 @@ pub mod chain;
 pub mod cli;
 mod command;
 pub mod config;
+pub mod confined;
 pub mod connection;
 pub mod credentials;
 pub mod error;

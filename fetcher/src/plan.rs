@@ -4,11 +4,12 @@
 //! I/O. Whatever a source could name to do harm (a path twice, a file where a folder must be, our own state
 //! directory) is refused here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use handoff::layout::STATE_DIR_NAME;
 use handoff::{Integrity, ModelDigest, ModelId, Resolved, SafePath};
+use icu_normalizer::DecomposingNormalizerBorrowed as DecomposingNormalizer;
 use serde::Serialize;
 
 use crate::limits::Limits;
@@ -142,10 +143,12 @@ pub enum PlanError {
         uri: String,
     },
     /// Two files would be at the same place, or one where another needs a folder.
-    #[error("{path} collides with another file of the model")]
+    #[error("{path} collides with {other}, which is of the model too")]
     Collision {
         /// The file.
         path: SafePath,
+        /// The other file or folder.
+        other: String,
     },
     /// A file would be in our own state directory.
     #[error("{path} is inside `{STATE_DIR_NAME}`, which is not the model's")]
@@ -228,6 +231,9 @@ impl PlanError {
         match self {
             Self::Empty { .. } => Some("check the address; a prefix matches whole path components only"),
             Self::Pin { .. } => Some("MODEL_DIGEST belongs to another version of the model"),
+            Self::Collision { .. } => Some(
+                "publish the model with names that also differ where upper and lower case, or accents, do not count",
+            ),
             Self::Extra { .. } => {
                 Some("remove the file from the model, or sign the model again with it, or with it ignored")
             }
@@ -373,19 +379,42 @@ fn check_paths(files: &[PlannedFile], uri: &str) -> Result<(), PlanError> {
     if files.len() > limit {
         return Err(PlanError::TooMany { count: files.len(), limit });
     }
-    let mut taken = BTreeSet::new();
+    let state_dir = folded(STATE_DIR_NAME);
+    let mut taken = BTreeMap::new();
+    let mut folders = BTreeMap::new();
     for file in files {
-        if file.path.first_component() == STATE_DIR_NAME {
+        if folded(file.path.first_component()) == state_dir {
             return Err(PlanError::Reserved { path: file.path.clone() });
         }
-        if !taken.insert(file.path.as_str()) {
-            return Err(PlanError::Collision { path: file.path.clone() });
+        if let Some(other) = taken.insert(folded(file.path.as_str()), &file.path) {
+            return Err(PlanError::Collision { path: file.path.clone(), other: other.to_string() });
+        }
+        for folder in file.path.ancestors() {
+            // A folder in two spellings would be one on some volumes and two on others.
+            let known = *folders.entry(folded(folder)).or_insert(folder);
+            if known != folder {
+                return Err(PlanError::Collision { path: file.path.clone(), other: known.to_owned() });
+            }
         }
     }
-    match files.iter().find(|file| file.path.ancestors().any(|folder| taken.contains(folder))) {
-        Some(file) => Err(PlanError::Collision { path: file.path.clone() }),
-        None => Ok(()),
+    for file in files {
+        let file_above = file.path.ancestors().find_map(|folder| taken.get(folded(folder).as_str()));
+        if let Some(other) = file_above {
+            return Err(PlanError::Collision { path: file.path.clone(), other: other.to_string() });
+        }
     }
+    Ok(())
+}
+
+/// How a file system sees a name that takes upper and lower case, or an accent written in two ways, for the same.
+/// The way over capital letters takes along what has no small counterpart of its own, such as `ß` and `SS`.
+fn folded(name: &str) -> String {
+    if name.is_ascii() {
+        return name.to_ascii_lowercase();
+    }
+    let normalizer = DecomposingNormalizer::new_nfd();
+    let cased = normalizer.normalize(name).to_uppercase().to_lowercase();
+    normalizer.normalize(&cased).into_owned()
 }
 
 fn check_strength(files: &[PlannedFile], least: Integrity) -> Result<(), PlanError> {

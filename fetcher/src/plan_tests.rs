@@ -63,9 +63,20 @@ fn what_could_do_harm_is_refused() {
         Plan::make(input(names.iter().map(|name| remote(name, 1)).collect())).unwrap_err().to_string()
     };
     assert_eq!(refused(&[]), "s3://b/a holds no files");
-    assert_eq!(refused(&["a", "a"]), "a collides with another file of the model");
-    assert_eq!(refused(&["a/b", "a-", "a"]), "a/b collides with another file of the model");
+    assert_eq!(refused(&["a", "a"]), "a collides with a, which is of the model too");
+    assert_eq!(refused(&["a/b", "a-", "a"]), "a/b collides with a, which is of the model too");
+    for (one, other) in [
+        ("Model.bin", "model.bin"),
+        ("w/a", "W/b"),
+        ("caf\u{e9}", "cafe\u{301}"),
+        ("CAF\u{c9}/x", "cafe\u{301}"),
+        ("stra\u{df}e", "STRASSE"),
+        ("\u{212a}", "k"),
+    ] {
+        assert!(refused(&[one, other]).contains(" collides with "), "{one} {other}");
+    }
     assert!(refused(&[".plimsoll/receipt.json"]).contains("is not the model's"));
+    assert!(refused(&[".Plimsoll/receipt.json"]).contains("is not the model's"));
 }
 
 #[test]

@@ -7,10 +7,11 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::path::Path;
 
 use handoff::{Receipt, SafePath};
+use rustix::fs::FileType;
 
+use crate::confined::{Directory, kind_name};
 use crate::verify::VerifiedModel;
 use crate::volume::{Volume, VolumeError, failed};
 
@@ -21,7 +22,7 @@ pub enum PublishError {
     #[error(transparent)]
     Volume(#[from] VolumeError),
     /// Something that is not ours stands where a folder or file of the model must be.
-    #[error("{path} cannot be put into place: {obstacle} is a {kind}, expected a folder")]
+    #[error("{path} cannot be put into place: {obstacle} is {kind}, expected a folder")]
     Obstacle {
         /// The file.
         path: SafePath,
@@ -37,14 +38,13 @@ pub enum PublishError {
 /// # Errors
 /// See [`PublishError`]; there is then no receipt.
 pub fn publish(volume: &Volume, model: &VerifiedModel, receipt: &Receipt) -> Result<(), PublishError> {
-    let directory = volume.layout().model_dir();
     remove_replaced(volume, model)?;
     let mut folders = BTreeSet::new();
     for file in model.files() {
         let path = &file.entry().path;
-        make_folders(directory, path, &mut folders)?;
-        let target = path.below(directory);
-        fs::rename(file.staged(), &target).map_err(failed("move a file to", &target))?;
+        make_folders(volume.model(), path, &mut folders)?;
+        let moved = file.staged().rename(volume.model(), path.as_str());
+        moved.map_err(failed("move a file to", &path.below(volume.model().path())))?;
     }
     let path = volume.layout().receipt();
     receipt.write(&path).map_err(failed("write", &path))?;
@@ -56,17 +56,18 @@ pub fn publish(volume: &Volume, model: &VerifiedModel, receipt: &Receipt) -> Res
 /// Removes what the replaced model had and the new one has not. Files that no receipt of ours lists stay.
 fn remove_replaced(volume: &Volume, model: &VerifiedModel) -> Result<(), PublishError> {
     let Some(replaced) = volume.replaced_receipt() else { return Ok(()) };
-    let directory = volume.layout().model_dir();
+    let directory = volume.model();
     let kept: BTreeSet<_> = model.files().iter().map(|file| &file.entry().path).collect();
     for old in replaced.files.iter().filter(|old| !kept.contains(&old.path)) {
-        let target = old.path.below(directory);
-        match fs::remove_file(&target) {
-            Err(error) if !is_absent(&error) => return Err(failed("remove", &target)(error).into()),
+        match directory.remove_file(old.path.as_str()) {
+            Err(error) if !is_absent(&error) => {
+                return Err(failed("remove", &old.path.below(directory.path()))(error).into());
+            }
             _ => {}
         }
         // Folders that are empty now; the first that is not ends it.
         for folder in old.path.ancestors() {
-            if fs::remove_dir(directory.join(folder)).is_err() {
+            if directory.remove_folder(folder).is_err() {
                 break;
             }
         }
@@ -75,13 +76,15 @@ fn remove_replaced(volume: &Volume, model: &VerifiedModel) -> Result<(), Publish
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    // What is behind a link, or is a folder now, was not put there by us.
+    let ours = [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory, io::ErrorKind::InvalidInput];
+    ours.contains(&error.kind()) || error.kind() == io::ErrorKind::IsADirectory
 }
 
 /// Makes the folders above `path`, outermost first. A link in their place is not followed: it could lead out of
 /// the volume.
 fn make_folders<'a>(
-    directory: &Path,
+    directory: &Directory,
     path: &'a SafePath,
     made: &mut BTreeSet<&'a str>,
 ) -> Result<(), PublishError> {
@@ -90,17 +93,14 @@ fn make_folders<'a>(
         if !made.insert(folder) {
             continue;
         }
-        let target = directory.join(folder);
-        match fs::create_dir(&target) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let found = fs::symlink_metadata(&target).map_err(failed("look at", &target))?;
-                if !found.is_dir() {
-                    let kind = if found.is_symlink() { "link" } else { "file" };
-                    let (path, obstacle) = (path.clone(), folder.to_owned());
-                    return Err(PublishError::Obstacle { path, obstacle, kind });
-                }
+        let target = directory.path().join(folder);
+        directory.make_folder(folder).map_err(failed("create", &target))?;
+        match directory.kind(folder).map_err(failed("look at", &target))? {
+            Some(FileType::Directory) | None => {}
+            Some(found) => {
+                let (path, obstacle, kind) = (path.clone(), folder.to_owned(), kind_name(found));
+                return Err(PublishError::Obstacle { path, obstacle, kind });
             }
-            other => other.map_err(failed("create", &target))?,
         }
     }
     Ok(())

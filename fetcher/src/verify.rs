@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use handoff::{FileEntry, Integrity, Layout, ModelDigest, NotInPlace, Receipt, SafePath, Sha256Digest};
 
+use crate::confined::{Access, Directory, Place};
 use crate::plan::{Expected, Plan, PlannedFile, WholeDigest};
 use crate::store::Class;
 
@@ -163,7 +164,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`VerifyError::Size`] or [`VerifyError::Checksum`].
-    pub fn finish(self, planned: &PlannedFile, staged: PathBuf) -> Result<VerifiedFile, VerifyError> {
+    pub fn finish(self, planned: &PlannedFile, staged: Place) -> Result<VerifiedFile, VerifyError> {
         let size = self.length();
         if let Some(expected) = planned.size
             && expected != size
@@ -226,7 +227,7 @@ pub fn update_together(files: &mut [Lane<'_>], length: usize) {
 #[derive(Debug)]
 pub struct VerifiedFile {
     entry: FileEntry,
-    staged: PathBuf,
+    staged: Place,
 }
 
 impl VerifiedFile {
@@ -236,7 +237,7 @@ impl VerifiedFile {
     }
 
     /// Where the verified copy is.
-    pub fn staged(&self) -> &Path {
+    pub fn staged(&self) -> &Place {
         &self.staged
     }
 }
@@ -286,8 +287,12 @@ pub fn seal(mut files: Vec<VerifiedFile>, plan: &Plan) -> Result<VerifiedModel, 
 /// # Errors
 /// As reading does.
 pub fn hash_file(path: &Path) -> io::Result<(u64, Sha256Digest)> {
+    hash(&mut File::open(path)?)
+}
+
+fn hash(file: &mut File) -> io::Result<(u64, Sha256Digest)> {
     let mut verifier = Verifier::default();
-    verifier.update_from(&mut File::open(path)?)?;
+    verifier.update_from(file)?;
     Ok((verifier.length(), verifier.into_parts().0))
 }
 
@@ -297,9 +302,15 @@ pub fn hash_file(path: &Path) -> io::Result<(u64, Sha256Digest)> {
 /// The first file that is missing, cannot be read or is not what the receipt says.
 pub fn verify_directory(layout: &Layout, receipt: &Receipt) -> Result<(), VerifyError> {
     receipt.check_in_place(layout.model_dir())?;
+    // The directory may be named by a link; what is in it may not.
+    let unreadable = |source| VerifyError::Read { path: layout.model_dir().to_owned(), source };
+    let directory = layout.model_dir().canonicalize().and_then(|path| Directory::open(&path));
+    let directory = directory.map_err(unreadable)?;
     for file in &receipt.files {
+        let opened = directory.file(file.path.as_str(), Access::Read);
+        let hashed = opened.and_then(|mut opened| hash(&mut opened));
         let path = file.path.below(layout.model_dir());
-        let (_, sha256) = hash_file(&path).map_err(|source| VerifyError::Read { path, source })?;
+        let (_, sha256) = hashed.map_err(|source| VerifyError::Read { path, source })?;
         if sha256 != file.sha256 {
             let (path, expected) = (file.path.clone(), file.sha256.into());
             return Err(VerifyError::Checksum { path, part: Part::default(), expected, got: sha256.into() });
@@ -323,7 +334,8 @@ mod tests {
     fn finish(planned: &PlannedFile, content: &[u8]) -> Result<VerifiedFile, VerifyError> {
         let mut verifier = Verifier::default();
         content.chunks(3).for_each(|chunk| verifier.update(chunk));
-        verifier.finish(planned, "/staged".into())
+        let folder = Directory::open(Path::new("/")).unwrap();
+        verifier.finish(planned, Place::new(&folder, "staged".into()))
     }
 
     #[test]

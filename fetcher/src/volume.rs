@@ -4,15 +4,17 @@
 //! nobody takes a half-replaced model for a whole one; it stays in the staging area until the end, because it
 //! says which old files are ours to remove.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
+use handoff::layout::{RECEIPT_NAME, STAGING_NAME, STATE_DIR_NAME};
 use handoff::{Layout, Progress, ReadError, Receipt};
 
 use crate::byte_size::ByteSize;
 use crate::chain;
+use crate::confined::Directory;
 use crate::store::Class;
 use crate::verify::{self, VerifyError};
 
@@ -81,6 +83,9 @@ impl VolumeError {
             Self::NoMemory { .. } => {
                 Some("raise the container's memory limit, or leave `medium: Memory` out of the volume")
             }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::InvalidInput => Some(
+                "something else wrote to this volume; delete the Pod to have an empty one, and mount it read-only elsewhere",
+            ),
             Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some("the volume must be writable for this user: set fsGroup in the Pod's securityContext")
             }
@@ -93,11 +98,23 @@ pub(crate) fn failed<'a>(action: &'static str, path: &'a Path) -> impl Fn(io::Er
     move |source| VolumeError::Io { action, path: path.to_owned(), source }
 }
 
+/// The state directory: below the model's by its handle, elsewhere by its path.
+fn open_state(model: &Directory, path: &Path) -> Result<Directory, VolumeError> {
+    if path == model.path().join(STATE_DIR_NAME) {
+        model.make_folder(STATE_DIR_NAME).map_err(failed("create", path))?;
+        return model.folder(STATE_DIR_NAME).map_err(failed("open", path));
+    }
+    fs::create_dir_all(path).map_err(failed("create", path))?;
+    Directory::open(path).map_err(failed("open", path))
+}
+
 /// A volume that nobody else works on while this lives.
 pub struct Volume {
     layout: Layout,
     boot_id: String,
-    _lock: File,
+    model: Directory,
+    /// Locked.
+    state: Directory,
 }
 
 impl Volume {
@@ -106,30 +123,43 @@ impl Volume {
     /// # Errors
     /// See [`VolumeError`].
     pub fn open(layout: Layout) -> Result<Self, VolumeError> {
-        for directory in [layout.model_dir(), layout.state_dir()] {
-            fs::create_dir_all(directory).map_err(failed("create", directory))?;
-        }
-        let state = layout.state_dir();
-        let device =
-            |path: &Path| fs::metadata(path).map(|found| found.dev()).map_err(failed("look at", path));
-        if device(state)? != device(layout.model_dir())? {
-            let (state, model) = (state.to_owned(), layout.model_dir().to_owned());
+        let (model_dir, state_dir) = (layout.model_dir(), layout.state_dir());
+        fs::create_dir_all(model_dir).map_err(failed("create", model_dir))?;
+        let model = Directory::open(model_dir).map_err(failed("open", model_dir))?;
+        let state = open_state(&model, state_dir)?;
+        let device = |directory: &Directory| directory.device().map_err(failed("look at", directory.path()));
+        if device(&state)? != device(&model)? {
+            let (state, model) = (state_dir.to_owned(), model_dir.to_owned());
             return Err(VolumeError::Apart { state, model });
         }
-        let lock = File::open(state).map_err(failed("open", state))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(VolumeError::Busy { path: state.to_owned() }),
-            Err(fs::TryLockError::Error(error)) => return Err(failed("lock", state)(error)),
+        match state.try_lock() {
+            Ok(true) => {}
+            Ok(false) => return Err(VolumeError::Busy { path: state_dir.to_owned() }),
+            Err(error) => return Err(failed("lock", state_dir)(error)),
         }
         // Without it (no /proc), every receipt counts as one from another boot, which is the safe side.
         let boot_id = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
-        Ok(Self { layout, boot_id, _lock: lock })
+        Ok(Self { layout, boot_id, model, state })
     }
 
     /// Where things are.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// The model's directory.
+    pub fn model(&self) -> &Directory {
+        &self.model
+    }
+
+    /// The staging area, made if it is not there.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub fn staging(&self) -> Result<Directory, VolumeError> {
+        let path = self.layout.staging();
+        let opened = self.state.make_folder(STAGING_NAME).and_then(|()| self.state.folder(STAGING_NAME));
+        opened.map_err(failed("open", &path))
     }
 
     /// The kernel's name for this boot.
@@ -173,10 +203,8 @@ impl Volume {
     /// # Errors
     /// See [`VolumeError`].
     pub fn invalidate(&self) -> Result<(), VolumeError> {
-        let staging = self.layout.staging();
-        fs::create_dir_all(&staging).map_err(failed("create", &staging))?;
-        let receipt = self.layout.receipt();
-        match fs::rename(&receipt, staging.join(REPLACED_RECEIPT)) {
+        let (staging, receipt) = (self.staging()?, self.layout.receipt());
+        match self.state.rename(RECEIPT_NAME, &staging, REPLACED_RECEIPT) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(failed("set aside", &receipt)(error))
             }
@@ -213,7 +241,7 @@ impl Volume {
             return Err(VolumeError::NoSpace { path: path.to_owned(), needed, free });
         }
         match memory_limit {
-            Some(limit) if needed > limit && is_in_memory(path) => {
+            Some(limit) if needed > limit && is_in_memory(self.model.handle()) => {
                 Err(VolumeError::NoMemory { path: path.to_owned(), needed, limit })
             }
             _ => Ok(()),
@@ -242,8 +270,8 @@ impl VolumeError {
 }
 
 /// Whether a file or folder is on a file system in memory, such as an `emptyDir` of `medium: Memory`.
-pub(crate) fn is_in_memory(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|found| found.f_type == TMPFS)
+pub(crate) fn is_in_memory(handle: impl AsFd) -> bool {
+    rustix::fs::fstatfs(handle).is_ok_and(|found| found.f_type == TMPFS)
 }
 
 /// Whether an error says that a volume or a quota is full.

@@ -8,6 +8,7 @@
 mod argocd;
 mod catalog;
 mod cli;
+mod confinement;
 mod containers;
 mod documentation;
 mod faults;

@@ -5,6 +5,11 @@ use std::path::{Path, PathBuf};
 /// Name of the default state directory, below the model directory.
 pub const STATE_DIR_NAME: &str = ".plimsoll";
 
+/// Name of the receipt in the state directory.
+pub const RECEIPT_NAME: &str = "receipt.json";
+/// Name of the staging area in the state directory.
+pub const STAGING_NAME: &str = "staging";
+
 /// The paths of one model's volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -32,7 +37,7 @@ impl Layout {
 
     /// The last thing written; its absence means "not fetched".
     pub fn receipt(&self) -> PathBuf {
-        self.state_dir.join("receipt.json")
+        self.state_dir.join(RECEIPT_NAME)
     }
 
     /// What is happening now.
@@ -42,7 +47,7 @@ impl Layout {
 
     /// Partial files and what is needed to go on from them; gone after success.
     pub fn staging(&self) -> PathBuf {
-        self.state_dir.join("staging")
+        self.state_dir.join(STAGING_NAME)
     }
 }
 

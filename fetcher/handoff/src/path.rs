@@ -81,6 +81,9 @@ fn refuse(path: &str) -> Option<&'static str> {
     if path.chars().any(char::is_control) {
         return Some("it holds a control character");
     }
+    if path.chars().any(is_deceptive) {
+        return Some("it holds a character that changes how text is shown");
+    }
     if path.contains('\\') {
         return Some("it holds a backslash");
     }
@@ -91,8 +94,25 @@ fn refuse(path: &str) -> Option<&'static str> {
         "" => Some("it has an empty component"),
         "." | ".." => Some("it has a `.` or `..` component"),
         long if long.len() > MAX_COMPONENT_BYTES => Some("it has a component longer than 255 bytes"),
+        device if is_device(device) => Some("it has a component that names a device on some file systems"),
         _ => None,
     })
+}
+
+/// Characters that no terminal shows, and that change how it shows the others: the bidirectional controls and the
+/// separators of lines and paragraphs.
+fn is_deceptive(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
+}
+
+/// What Windows takes for a device, whatever follows a dot. A volume may be a share of such a server.
+/// <https://learn.microsoft.com/windows/win32/fileio/naming-a-file>
+fn is_device(component: &str) -> bool {
+    let stem = component.split('.').next().unwrap_or(component).trim_end_matches(' ');
+    let mut letters = stem.chars();
+    let numbered = letters.next_back().is_some_and(|last| last.is_ascii_digit());
+    ["con", "prn", "aux", "nul"].iter().any(|name| stem.eq_ignore_ascii_case(name))
+        || numbered && ["com", "lpt"].iter().any(|name| letters.as_str().eq_ignore_ascii_case(name))
 }
 
 impl TryFrom<String> for SafePath {
@@ -126,7 +146,21 @@ mod tests {
 
     #[test]
     fn admits_ordinary_names() {
-        for path in ["a", "a/b.bin", "with space/ü 模型.safetensors", ".hidden", "..a", "a/...", "-rf"] {
+        for path in [
+            "a",
+            "a/b.bin",
+            "with space/ü 模型.safetensors",
+            ".hidden",
+            "..a",
+            "a/...",
+            "-rf",
+            "auxiliary",
+            "com",
+            "com10",
+            "console.log",
+            "lpt.bin",
+            "nul_",
+        ] {
             assert_eq!(path.parse::<SafePath>().unwrap().as_str(), path);
         }
     }
@@ -139,6 +173,7 @@ mod tests {
         for path in
             ["", "/", "/etc/passwd", "..", "a/../b", "a//b", "a/", "./a", "a\\b", "a\0b", "a\nb", "\u{1b}[2J"]
                 .into_iter()
+                .chain(["NUL", "a/con.txt", "Aux .bin", "com1", "LPT9.x/y", "a\u{202e}gpj.exe", "a\u{2028}b"])
                 .chain([long.as_str(), deep.as_str(), longer.as_str()])
         {
             assert!(path.parse::<SafePath>().is_err(), "{path:?} was admitted");

@@ -80,6 +80,10 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadError> {
         io::ErrorKind::NotFound => ReadError::Missing { path: path.to_owned() },
         _ => ReadError::Io { path: path.to_owned(), source },
     };
+    // The writer makes neither; a link leads who knows where, and a pipe would be waited for.
+    if !path.symlink_metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "expected a regular file")));
+    }
     let mut text = Vec::new();
     File::open(path).map_err(failed)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut text).map_err(failed)?;
     if u64::try_from(text.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
@@ -107,7 +111,12 @@ pub fn replace(path: &Path, value: &impl Serialize, durability: Durability) -> i
     let mut neighbour = path.as_os_str().to_owned();
     neighbour.push(".new");
     let neighbour = PathBuf::from(neighbour);
-    let mut file = File::create(&neighbour)?;
+    // What a crash left, or somebody planted: a link would have the text written to wherever it leads.
+    match fs::remove_file(&neighbour) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::create_new(&neighbour)?;
     file.write_all(&text)?;
     if durability == Durability::Node {
         file.sync_all()?;

@@ -96,9 +96,9 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
         plan.model
     );
     tracker.planned(plan.total_bytes(), plan.files.len());
-    let area = volume.layout().staging();
-    let staging = Staging::open(&area, &plan, volume.boot_id()).map_err(failed("open", &area))?;
-    let allocated = staging.allocated().map_err(failed("look at", &area))?;
+    let area = volume.staging()?;
+    let staging = Staging::open(&area, &plan, volume.boot_id()).map_err(failed("open", area.path()))?;
+    let allocated = staging.allocated().map_err(failed("look at", area.path()))?;
     let memory_limit = memory::container_limit();
     volume.check_space(plan.files.iter().filter_map(|file| file.size), allocated, memory_limit)?;
     volume.invalidate()?;

@@ -113,16 +113,16 @@ impl Connection {
 
     fn open(&self, number: FileNumber) -> Result<(PlannedFile, Arc<StagingFile>), TransferError> {
         let nothing = || TransferError::Task { reason: format!("there is no file {number}") };
-        let (planned, path, handle) = {
+        let (planned, staged, handle) = {
             let state = self.shared.state();
             let planned = state.ledger.planned(number).cloned().ok_or_else(nothing)?;
-            let (path, handle) = state.ledger.staged(number).ok_or_else(nothing)?;
-            (planned, path.to_owned(), handle)
+            let (staged, handle) = state.ledger.staged(number).ok_or_else(nothing)?;
+            (planned, staged.clone(), handle)
         };
         if let Some(handle) = handle {
             return Ok((planned, handle));
         }
-        let opened = StagingFile::open(&path, planned.size).map_err(|source| {
+        let opened = StagingFile::open(&staged, planned.size).map_err(|source| {
             let path = planned.path.clone();
             TransferError::Write { path, source }
         })?;

@@ -92,13 +92,13 @@ pub(super) fn hash_some(shared: &Shared) -> Result<bool, TransferError> {
 
 /// Reads from the disk what is not in memory any more.
 fn read_back(shared: &Shared, job: &mut Job) -> Result<(), TransferError> {
-    let Some(OnDisk { path, size, handle, range }) = job.on_disk.take() else { return Ok(()) };
-    let failed = |source| TransferError::ReadBack { path: path.clone(), source };
+    let Some(OnDisk { staged, size, handle, range }) = job.on_disk.take() else { return Ok(()) };
+    let failed = |source| TransferError::ReadBack { path: staged.path(), source };
     let file = match handle {
         Some(file) => file,
         // What an earlier run left, or an empty file: nobody asks for that, but it has to be there.
         None => {
-            let opened = StagingFile::open(&path, size).map_err(failed)?;
+            let opened = StagingFile::open(&staged, size).map_err(failed)?;
             shared.state().ledger.opened(job.file, opened)
         }
     };
@@ -124,8 +124,8 @@ fn conclude(shared: &Shared, file: FileNumber, outcome: Outcome) -> Result<(), T
             shared.changed.notify_waiters();
         }
         Outcome::Wrong(error) => {
-            if let Some((path, _)) = shared.state().ledger.staged(file) {
-                let _ = std::fs::remove_file(path);
+            if let Some((staged, _)) = shared.state().ledger.staged(file) {
+                let _ = staged.remove();
             }
             return Err(error.into());
         }

@@ -6,14 +6,14 @@
 //! further than to save a request: what is kept is hashed again.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 
 use serde::{Deserialize, Serialize};
 
 use super::board::FileNumber;
 use super::extents::Extents;
+use crate::confined::{Access, Directory};
 use crate::limits::Limits;
 
 #[derive(Serialize, Deserialize)]
@@ -21,6 +21,11 @@ struct Line {
     file: FileNumber,
     landed: Extents,
 }
+
+/// Name of the journal in its directory.
+pub const NAME: &str = "journal.jsonl";
+/// Name of one that is about to take its place.
+const NEXT: &str = "journal.next";
 
 /// An open journal.
 #[derive(Debug)]
@@ -31,25 +36,26 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Begins the journal at `path` with what there is, in one step: a line that was cut off would spoil those that
+    /// Begins the journal in `area` with what there is, in one step: a line that was cut off would spoil those that
     /// follow it.
     ///
     /// # Errors
     /// As the file system does.
-    pub fn begin(path: &Path, kept: &BTreeMap<FileNumber, Extents>) -> io::Result<()> {
-        let next = path.with_extension("next");
-        let mut journal = Self { file: File::create(&next)?, length: 0 };
+    pub fn begin(area: &Directory, kept: &BTreeMap<FileNumber, Extents>) -> io::Result<()> {
+        let file = area.file(NEXT, Access::Write)?;
+        file.set_len(0)?;
+        let mut journal = Self { file, length: 0 };
         journal.write(kept.clone().into_iter().collect())?;
-        fs::rename(next, path)
+        area.rename(NEXT, area, NAME)
     }
 
-    /// Opens the journal at `path` to be continued.
+    /// Opens the journal in `area` to be continued.
     ///
     /// # Errors
     /// As the file system does.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Self { length: file.metadata()?.len(), file })
+    pub fn open(area: &Directory) -> io::Result<Self> {
+        let mut file = area.file(NAME, Access::Write)?;
+        Ok(Self { length: file.seek(SeekFrom::End(0))?, file })
     }
 
     /// Adds the state of some files.
@@ -65,6 +71,7 @@ impl Journal {
         if let Err(error) = self.file.write_all(&text) {
             // A full disk takes a part of a line, which would spoil those that follow when there is room again.
             let _ = self.file.set_len(self.length);
+            let _ = self.file.seek(SeekFrom::Start(self.length));
             return Err(error);
         }
         self.length += u64::try_from(text.len()).unwrap_or(u64::MAX);
@@ -76,9 +83,9 @@ impl Journal {
 ///
 /// # Errors
 /// As the file system does.
-pub fn read(path: &Path) -> io::Result<BTreeMap<FileNumber, Extents>> {
+pub fn read(area: &Directory) -> io::Result<BTreeMap<FileNumber, Extents>> {
     let mut files = BTreeMap::new();
-    let file = match File::open(path) {
+    let file = match area.file(NAME, Access::Read) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
         opened => opened?,
     };
@@ -94,6 +101,8 @@ pub fn read(path: &Path) -> io::Result<BTreeMap<FileNumber, Extents>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn kept(end: u64) -> Extents {
@@ -105,44 +114,44 @@ mod tests {
     #[test]
     fn the_last_line_of_a_file_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        assert_eq!(read(&path).unwrap(), BTreeMap::new());
-        Journal::open(&path).unwrap().write(vec![(0, kept(5)), (7, kept(1))]).unwrap();
-        Journal::open(&path).unwrap().write(vec![(0, kept(9))]).unwrap();
-        assert_eq!(read(&path).unwrap(), BTreeMap::from([(0, kept(9)), (7, kept(1))]));
+        let area = Directory::open(folder.path()).unwrap();
+        assert_eq!(read(&area).unwrap(), BTreeMap::new());
+        Journal::open(&area).unwrap().write(vec![(0, kept(5)), (7, kept(1))]).unwrap();
+        Journal::open(&area).unwrap().write(vec![(0, kept(9))]).unwrap();
+        assert_eq!(read(&area).unwrap(), BTreeMap::from([(0, kept(9)), (7, kept(1))]));
     }
 
     #[test]
     fn what_is_written_after_a_cut_off_line_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        Journal::open(&path).unwrap().write(vec![(0, kept(5)), (1, kept(6))]).unwrap();
+        let (area, path) = (Directory::open(folder.path()).unwrap(), folder.path().join(NAME));
+        Journal::open(&area).unwrap().write(vec![(0, kept(5)), (1, kept(6))]).unwrap();
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 4]).unwrap();
-        let found = read(&path).unwrap();
-        Journal::begin(&path, &found).unwrap();
-        Journal::open(&path).unwrap().write(vec![(2, kept(7))]).unwrap();
-        assert_eq!(read(&path).unwrap(), BTreeMap::from([(0, kept(5)), (2, kept(7))]));
+        let found = read(&area).unwrap();
+        Journal::begin(&area, &found).unwrap();
+        Journal::open(&area).unwrap().write(vec![(2, kept(7))]).unwrap();
+        assert_eq!(read(&area).unwrap(), BTreeMap::from([(0, kept(5)), (2, kept(7))]));
     }
 
     #[test]
     fn a_journal_that_was_cut_off_or_spoiled_counts_up_to_there() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("journal");
-        Journal::open(&path).unwrap().write(vec![(0, kept(5)), (1, kept(6))]).unwrap();
-        let whole = std::fs::read(&path).unwrap();
+        let (area, path) = (Directory::open(folder.path()).unwrap(), folder.path().join(NAME));
+        Journal::open(&area).unwrap().write(vec![(0, kept(5)), (1, kept(6))]).unwrap();
+        let whole = fs::read(&path).unwrap();
         let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         for cut in 0..whole.len() {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let found = read(&path).unwrap().len();
+            fs::write(&path, &whole[..cut]).unwrap();
+            let found = read(&area).unwrap().len();
             // A line without its end may still be whole.
             assert_eq!(found, usize::from(cut + 1 >= first) + usize::from(cut + 1 >= whole.len()), "{cut}");
         }
         for bad in
             [r#"{"file":0,"landed":[{"start":5,"end":5}]}"#, r#"{"file":99999999,"landed":[]}"#, "\0\0"]
         {
-            std::fs::write(&path, format!("{bad}\n{{\"file\":1,\"landed\":[]}}\n")).unwrap();
-            assert_eq!(read(&path).unwrap(), BTreeMap::new(), "{bad}");
+            fs::write(&path, format!("{bad}\n{{\"file\":1,\"landed\":[]}}\n")).unwrap();
+            assert_eq!(read(&area).unwrap(), BTreeMap::new(), "{bad}");
         }
     }
 }

@@ -7,13 +7,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::block::Block;
 use super::board::FileNumber;
 use super::extents::Extents;
 use super::staging_file::StagingFile;
+use crate::confined::Place;
 use crate::plan::PlannedFile;
 use crate::store::Identity;
 use crate::verify::{VerifiedFile, Verifier, VerifyError};
@@ -24,7 +24,7 @@ const READ_BACK: u64 = 512 << 10;
 /// Bytes that have to be read back. None, of a file that is at its end.
 #[derive(Debug)]
 pub(super) struct OnDisk {
-    pub path: PathBuf,
+    pub staged: Place,
     /// The file's size, where it is known.
     pub size: Option<u64>,
     pub handle: Option<Arc<StagingFile>>,
@@ -61,7 +61,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 struct Entry {
     planned: PlannedFile,
-    staged: PathBuf,
+    staged: Place,
     handle: Option<Arc<StagingFile>>,
     /// Its end, once that is known.
     end: Option<u64>,
@@ -135,8 +135,8 @@ pub(super) struct Ledger {
 
 impl Ledger {
     /// The files of a plan, with their staging files and what is there of them.
-    pub(super) fn new(files: impl IntoIterator<Item = (PlannedFile, PathBuf, Option<Extents>)>) -> Self {
-        let entry = |(planned, staged, kept): (PlannedFile, PathBuf, Option<Extents>)| {
+    pub(super) fn new(files: impl IntoIterator<Item = (PlannedFile, Place, Option<Extents>)>) -> Self {
+        let entry = |(planned, staged, kept): (PlannedFile, Place, Option<Extents>)| {
             let landed = kept.unwrap_or_default();
             Entry {
                 staged,
@@ -184,8 +184,8 @@ impl Ledger {
     }
 
     /// Its staging file, and the open file if it is open.
-    pub(super) fn staged(&self, number: FileNumber) -> Option<(&Path, Option<Arc<StagingFile>>)> {
-        self.files.get(number).map(|entry| (entry.staged.as_path(), entry.handle.clone()))
+    pub(super) fn staged(&self, number: FileNumber) -> Option<(&Place, Option<Arc<StagingFile>>)> {
+        self.files.get(number).map(|entry| (&entry.staged, entry.handle.clone()))
     }
 
     /// Keeps an open file for those who come after. Gives the one that all are to use, if two opened it at once.
@@ -270,8 +270,8 @@ impl Ledger {
             let on_disk = block.is_empty().then(|| {
                 let in_memory = entry.blocks.keys().next().copied().unwrap_or(u64::MAX);
                 let end = reach.min(entry.frontier + READ_BACK).min(in_memory);
-                let (path, handle) = (entry.staged.clone(), entry.handle.clone());
-                OnDisk { path, size: entry.end, handle, range: entry.frontier..end }
+                let (staged, handle) = (entry.staged.clone(), entry.handle.clone());
+                OnDisk { staged, size: entry.end, handle, range: entry.frontier..end }
             });
             let length = u64::try_from(block.len()).unwrap_or(u64::MAX);
             entry.hashing_to = on_disk.as_ref().map_or(entry.frontier + length, |on_disk| on_disk.range.end);

@@ -2,6 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use bytes::Bytes;
 use fastrand::Rng;
@@ -9,6 +10,7 @@ use handoff::{Integrity, SafePath, Sha256Digest};
 use proptest::prelude::*;
 
 use super::*;
+use crate::confined::Directory;
 use crate::plan::{Expected, Source};
 use crate::verify;
 
@@ -21,6 +23,11 @@ fn planned(name: &str, size: Option<usize>, content: &[u8]) -> PlannedFile {
     let source = Source { store: "s3://b".parse().unwrap(), path: path.clone(), identity: None };
     let size = size.map(|size| u64::try_from(size).unwrap());
     PlannedFile { path, size, expected: vec![expected], source }
+}
+
+fn place(path: &Path) -> Place {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    Place::new(&Directory::open(path.parent().unwrap()).unwrap(), name.to_owned())
 }
 
 fn bytes(range: &Range<usize>) -> Range<u64> {
@@ -57,7 +64,7 @@ impl Hashing {
         let mut jobs = self.ledger.take_jobs(self.rng.usize(1..=4));
         for job in &mut jobs {
             if let Some(on_disk) = job.on_disk.take() {
-                let file = StagingFile::open(&on_disk.path, on_disk.size).unwrap();
+                let file = StagingFile::open(&on_disk.staged, on_disk.size).unwrap();
                 let length = on_disk.range.end - on_disk.range.start;
                 assert!(length <= READ_BACK);
                 let mut buffer = vec![0; usize::try_from(length).unwrap()];
@@ -136,7 +143,7 @@ proptest! {
             script.reverse();
             let is_last = !anew || left > 0;
             let plan = planned(&number.to_string(), known.then_some(size), if is_last { &last } else { &first });
-            entries.push((plan, path, Some(landed)));
+            entries.push((plan, place(&path), Some(landed)));
             handles.push(Arc::new(handle));
             scripts.push(script);
         }
@@ -183,7 +190,7 @@ fn all_here(content: &[u8], on_disk: &[u8]) -> (tempfile::NamedTempFile, Hashing
     let mut landed = Extents::default();
     landed.insert(bytes(&(0..content.len())));
     let plan = planned("a", Some(content.len()), content);
-    let ledger = Ledger::new([(plan, part.path().to_owned(), Some(landed))]);
+    let ledger = Ledger::new([(plan, place(part.path()), Some(landed))]);
     (part, Hashing { ledger, jobs: Vec::new(), rng: Rng::with_seed(1) })
 }
 
@@ -229,7 +236,7 @@ fn what_waits_for_its_turn_is_never_what_crowds() {
     let plan = planned("a", Some(content.len()), &content);
     let part = tempfile::NamedTempFile::new().unwrap();
     fs::write(part.path(), &content).unwrap();
-    let mut ledger = Ledger::new([(plan, part.path().to_owned(), None)]);
+    let mut ledger = Ledger::new([(plan, place(part.path()), None)]);
     // All but the first bytes, so that nothing can be hashed.
     for offset in (100..4000).step_by(100) {
         let mut block = Block::default();
@@ -246,7 +253,7 @@ fn a_hash_that_is_too_far_behind_crowds_but_not_for_what_an_earlier_run_left() {
     let plan = planned("a", Some(content.len()), &content);
     let mut kept = Extents::default();
     kept.insert(0..1000);
-    let mut ledger = Ledger::new([(plan, "a".into(), Some(kept))]);
+    let mut ledger = Ledger::new([(plan, place(Path::new("/a")), Some(kept))]);
     for offset in (1000..4000).step_by(100) {
         assert_eq!(ledger.is_crowded(0, 300, 500), offset > 1500, "at {offset}");
         let mut block = Block::default();

@@ -7,70 +7,74 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
 
 use handoff::Sha256Digest;
 
 use super::extents::Extents;
 use super::journal::{self, Journal};
+use crate::confined::{Access, Directory, Place};
 use crate::plan::Plan;
 
 const MARK: &str = "plan.sha256";
 const PARTS: &str = "parts";
-const JOURNAL: &str = "journal.jsonl";
+/// More than a mark has: two lines of it.
+const MARK_BYTES: u64 = 1024;
 /// Unit of `st_blocks`, whatever the file system's own is; stat(2).
 const STAT_BLOCK: u64 = 512;
 
 /// The staging area of one plan.
 #[derive(Debug)]
 pub struct Staging {
-    parts: PathBuf,
-    journal: PathBuf,
+    area: Directory,
+    parts: Directory,
     kept: BTreeMap<usize, Extents>,
 }
 
 impl Staging {
-    /// Opens the area in `directory`, empty unless it was left by the same plan. `boot_id` names this boot of the
+    /// Opens the area, empty unless it was left by the same plan. `boot_id` names this boot of the
     /// node.
     ///
     /// # Errors
     /// As the file system does.
-    pub fn open(directory: &Path, plan: &Plan, boot_id: &str) -> io::Result<Self> {
-        let (mark, parts, journal) = (directory.join(MARK), directory.join(PARTS), directory.join(JOURNAL));
+    pub fn open(area: &Directory, plan: &Plan, boot_id: &str) -> io::Result<Self> {
         let digest = digest(plan)?;
-        let found = fs::read_to_string(&mark).unwrap_or_default();
+        let found = read_mark(area)?;
         let mut lines = found.lines();
         let (same_plan, same_boot) = (lines.next() == Some(&digest), lines.next() == Some(boot_id));
         let mut kept = BTreeMap::new();
         if same_plan {
-            kept = journal::read(&journal)?;
+            area.make_folder(PARTS)?;
+            let parts = area.folder(PARTS)?;
+            kept = journal::read(area)?;
             kept.retain(|number, kept| {
                 let Some(file) = plan.files.get(*number) else { return false };
                 let vouched = !file.expected.is_empty() || (same_boot && !boot_id.is_empty());
-                let part = fs::metadata(part(&parts, *number));
+                let part = parts.file(&part(*number), Access::Read).and_then(|part| part.metadata());
                 let whole = part.is_ok_and(|part| part.len() >= kept.end());
                 let fits = file.size.is_some_and(|size| kept.end() <= size);
                 vouched && whole && fits && !kept.is_empty()
             });
         } else {
-            match fs::remove_dir_all(&parts) {
+            match fs::remove_dir_all(area.path().join(PARTS)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             }
         }
-        fs::create_dir_all(&parts)?;
-        Journal::begin(&journal, &kept)?;
+        area.make_folder(PARTS)?;
+        Journal::begin(area, &kept)?;
         if !(same_plan && same_boot) {
-            fs::write(&mark, format!("{digest}\n{boot_id}\n"))?;
+            let mut mark = area.file(MARK, Access::Write)?;
+            mark.set_len(0)?;
+            write!(mark, "{digest}\n{boot_id}\n")?;
         }
-        Ok(Self { parts, journal, kept })
+        Ok(Self { area: area.clone(), parts: area.folder(PARTS)?, kept })
     }
 
     /// The staging file of the plan's file number `index`.
-    pub fn file(&self, index: usize) -> PathBuf {
-        part(&self.parts, index)
+    pub fn file(&self, index: usize) -> Place {
+        Place::new(&self.parts, part(index))
     }
 
     /// What an earlier run left of that file.
@@ -83,7 +87,7 @@ impl Staging {
     /// # Errors
     /// As the file system does.
     pub fn journal(&self) -> io::Result<Journal> {
-        Journal::open(&self.journal)
+        Journal::open(&self.area)
     }
 
     /// Has the next run begin anew: all of this together is not what it must be.
@@ -91,7 +95,7 @@ impl Staging {
     /// # Errors
     /// As the file system does.
     pub fn forget(&self) -> io::Result<()> {
-        Journal::begin(&self.journal, &BTreeMap::new())
+        Journal::begin(&self.area, &BTreeMap::new())
     }
 
     /// Bytes of the volume that the area takes up already: blocks, not lengths, since a file may have holes.
@@ -99,13 +103,27 @@ impl Staging {
     /// # Errors
     /// As the file system does.
     pub fn allocated(&self) -> io::Result<u64> {
-        let blocks = fs::read_dir(&self.parts)?.map(|entry| entry?.metadata().map(|found| found.blocks()));
+        let blocks =
+            fs::read_dir(self.parts.path())?.map(|entry| entry?.metadata().map(|found| found.blocks()));
         Ok(blocks.sum::<io::Result<u64>>()?.saturating_mul(STAT_BLOCK))
     }
 }
 
-fn part(parts: &Path, index: usize) -> PathBuf {
-    parts.join(format!("{index:06}.part"))
+fn part(index: usize) -> String {
+    format!("{index:06}.part")
+}
+
+/// What the mark says; nothing where there is none, or none of ours.
+fn read_mark(area: &Directory) -> io::Result<String> {
+    let mut text = String::new();
+    match area.file(MARK, Access::Read) {
+        Ok(mark) => {
+            let _ = mark.take(MARK_BYTES).read_to_string(&mut text);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(text)
 }
 
 /// The digest over a plan. An ETag tells contents apart at one address only, and a plan shows addresses without
@@ -139,10 +157,10 @@ mod tests {
     }
 
     /// Opens the area, tells how much of the file is kept, and leaves four bytes of it.
-    fn left(folder: &Path, plan: &Plan, boot_id: &str) -> u64 {
-        let area = Staging::open(folder, plan, boot_id).unwrap();
+    fn left(folder: &std::path::Path, plan: &Plan, boot_id: &str) -> u64 {
+        let area = Staging::open(&Directory::open(folder).unwrap(), plan, boot_id).unwrap();
         let found = area.kept(0).map_or(0, Extents::bytes);
-        fs::write(area.file(0), "part").unwrap();
+        fs::write(area.file(0).path(), "part").unwrap();
         let mut landed = Extents::default();
         landed.insert(0..4);
         area.journal().unwrap().write(vec![(0, landed)]).unwrap();
@@ -175,7 +193,7 @@ mod tests {
         assert_eq!(left(folder.path(), &plan, "two"), 0);
         assert_eq!(left(folder.path(), &plan, "three"), 4);
         fs::write(folder.path().join("parts/000000.part"), "par").unwrap();
-        let area = Staging::open(folder.path(), &plan, "three").unwrap();
+        let area = Staging::open(&Directory::open(folder.path()).unwrap(), &plan, "three").unwrap();
         assert_eq!(area.kept(0), None, "shorter than the journal says");
     }
 }

@@ -3,10 +3,9 @@
 //! The kernel lets one thread at a time write to a file and has the others spin on its lock, on every file system
 //! that buffers. Connections of the same file therefore take turns here, and whose turn it is not hashes meanwhile.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::ops::Deref;
-use std::path::Path;
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -14,6 +13,7 @@ use tokio::sync::futures::Notified;
 use tokio::sync::{Mutex, Notify};
 
 use super::block::Block;
+use crate::confined::{Access, Place};
 use crate::volume::is_in_memory;
 
 /// An open staging file.
@@ -30,9 +30,9 @@ impl StagingFile {
     ///
     /// # Errors
     /// As the file system does.
-    pub(super) fn open(path: &Path, size: Option<u64>) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        set_aside(&file, path, size)?;
+    pub(super) fn open(place: &Place, size: Option<u64>) -> io::Result<Self> {
+        let file = place.file(Access::Write)?;
+        set_aside(&file, size)?;
         Ok(Self { file, turn: Mutex::new(()), free: Notify::new() })
     }
 
@@ -59,13 +59,13 @@ impl Deref for StagingFile {
     }
 }
 
-fn set_aside(file: &File, path: &Path, size: Option<u64>) -> io::Result<()> {
+fn set_aside(file: &File, size: Option<u64>) -> io::Result<()> {
     let Some(size) = size else { return file.set_len(0) };
     if file.metadata()?.len() > size {
         file.set_len(size)?;
     }
     // A file system in memory has nothing to lay out, and would spend the time of the first bytes on it.
-    if size == 0 || is_in_memory(path) {
+    if size == 0 || is_in_memory(file) {
         return file.set_len(size);
     }
     match fallocate(file, FallocateFlags::empty(), 0, size) {
@@ -81,23 +81,26 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
+    use crate::confined::Directory;
 
     #[test]
     fn space_is_set_aside_when_it_is_opened() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("part");
         fs::write(&path, vec![7; 2_000_000]).unwrap();
-        StagingFile::open(&path, Some(1_000_000)).unwrap();
+        let place = Place::new(&Directory::open(folder.path()).unwrap(), "part".into());
+        StagingFile::open(&place, Some(1_000_000)).unwrap();
         assert_eq!(fs::read(&path).unwrap(), vec![7; 1_000_000], "what is there stays");
         assert!(fs::metadata(&path).unwrap().blocks() * 512 >= 1_000_000);
-        StagingFile::open(&path, None).unwrap();
+        StagingFile::open(&place, None).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().blocks(), 0);
     }
 
     #[tokio::test]
     async fn who_comes_while_another_writes_is_told_when_it_is_over() {
         let folder = tempfile::tempdir().unwrap();
-        let file = StagingFile::open(&folder.path().join("part"), Some(4)).unwrap();
+        let place = Place::new(&Directory::open(folder.path()).unwrap(), "part".into());
+        let file = StagingFile::open(&place, Some(4)).unwrap();
         let mut block = Block::default();
         block.push("four".into());
         let writing = file.turn.try_lock().unwrap();
