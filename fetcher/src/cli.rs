@@ -74,6 +74,9 @@ pub struct DigestPinArgs {
     /// Weakest acceptable evidence for a file: recorded, store, manifest, registry, signed, pinned.
     #[arg(long, env = "FETCHER_INTEGRITY", value_name = "RUNG", default_value_t = Integrity::Recorded)]
     pub integrity: Integrity,
+    /// Most bytes that the whole model may have.
+    #[arg(long, env = "FETCHER_MAX_SIZE", value_name = "SIZE", default_value = "4TiB")]
+    pub max_size: ByteSize,
 }
 
 /// Where the model is on this machine.

@@ -51,6 +51,7 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
         signer: None,
         pinned: wanted.pinned,
         least: wanted.least,
+        largest: wanted.largest,
     })?)
 }
 

@@ -73,6 +73,8 @@ pub struct Wanted {
     pub pinned: Option<ModelDigest>,
     /// The weakest rung that is accepted for a file.
     pub least: Integrity,
+    /// The most bytes that it may have.
+    pub largest: u64,
 }
 
 /// A plan to print.
@@ -240,7 +242,12 @@ fn wanted(
     pin: &DigestPinArgs,
     environment: Environment<'_>,
 ) -> Result<Wanted, ConfigError> {
-    Ok(Wanted { reference: reference(args, environment)?, pinned: pin.digest, least: pin.integrity })
+    Ok(Wanted {
+        reference: reference(args, environment)?,
+        pinned: pin.digest,
+        least: pin.integrity,
+        largest: pin.max_size.0,
+    })
 }
 
 fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Result<ModelRef, ConfigError> {

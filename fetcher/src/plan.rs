@@ -123,6 +123,8 @@ pub struct Input {
     pub pinned: Option<ModelDigest>,
     /// The weakest rung that is accepted.
     pub least: Integrity,
+    /// The most bytes that the model may have.
+    pub largest: u64,
 }
 
 /// Why no plan can be made.
@@ -163,6 +165,14 @@ pub enum PlanError {
         count: usize,
         /// The bound.
         limit: usize,
+    },
+    /// Too many bytes.
+    #[error("the model has {bytes} bytes, expected at most {limit}")]
+    TooLarge {
+        /// How many, as far as is known.
+        bytes: u64,
+        /// The bound.
+        limit: u64,
     },
     /// The registry's digest is not the pinned one.
     #[error("digest mismatch: expected {expected} (pinned), got {got} from the registry")]
@@ -215,7 +225,7 @@ impl PlanError {
     pub fn class(&self) -> Class {
         match self {
             Self::Empty { .. } | Self::Missing { .. } => Class::NotFound,
-            Self::TooMany { .. } => Class::Fatal,
+            Self::TooMany { .. } | Self::TooLarge { .. } => Class::Fatal,
             Self::Collision { .. }
             | Self::Reserved { .. }
             | Self::Pin { .. }
@@ -231,6 +241,7 @@ impl PlanError {
         match self {
             Self::Empty { .. } => Some("check the address; a prefix matches whole path components only"),
             Self::Pin { .. } => Some("MODEL_DIGEST belongs to another version of the model"),
+            Self::TooLarge { .. } => Some("FETCHER_MAX_SIZE sets how large a model may be"),
             Self::Collision { .. } => Some(
                 "publish the model with names that also differ where upper and lower case, or accents, do not count",
             ),
@@ -254,7 +265,8 @@ impl Plan {
     /// # Errors
     /// See [`PlanError`].
     pub fn make(input: Input) -> Result<Self, PlanError> {
-        let Input { model, registry, location, listing, mut manifests, signer, pinned, least } = input;
+        let Input { model, registry, location, listing, mut manifests, signer, pinned, least, largest } =
+            input;
         let uri = location.uri.to_string();
         let known = location.manifest.as_ref().and_then(|manifest| manifest.digest);
         if let (Some(expected), Some(got)) = (pinned, known)
@@ -275,13 +287,18 @@ impl Plan {
         if digest.is_none_or(|whole| whole.rung < least) {
             check_strength(&files, least)?;
         }
+        // The sizes that nobody knows yet are bounded as the bytes come in.
+        let bytes = files.iter().filter_map(|file| file.size).fold(0, u64::saturating_add);
+        if bytes > largest {
+            return Err(PlanError::TooLarge { bytes, limit: largest });
+        }
         let resolved = Resolved { registry, version: location.version, uri };
         Ok(Self { model, resolved, digest, signer, files })
     }
 
     /// Size of all files, if every size is known.
     pub fn total_bytes(&self) -> Option<u64> {
-        self.files.iter().map(|file| file.size).sum()
+        self.files.iter().try_fold(0_u64, |sum, file| Some(sum.saturating_add(file.size?)))
     }
 }
 

@@ -25,6 +25,7 @@ fn input(listing: Vec<RemoteFile>) -> Input {
         signer: None,
         pinned: None,
         least: Integrity::Recorded,
+        largest: 1 << 40,
     }
 }
 
@@ -55,6 +56,17 @@ fn an_unknown_size_makes_the_total_unknown() {
     let mut unknown = remote("b", 0);
     unknown.size = None;
     assert_eq!(Plan::make(input(vec![remote("a", 1), unknown])).unwrap().total_bytes(), None);
+}
+
+#[test]
+fn a_model_that_is_larger_than_it_may_be_is_refused() {
+    let mut from = input(vec![remote("a", 600), remote("b", 600)]);
+    from.largest = 1199;
+    let error = Plan::make(from).unwrap_err();
+    assert_eq!(error.to_string(), "the model has 1200 bytes, expected at most 1199");
+    let mut from = input(vec![remote("a", u64::MAX), remote("b", 2)]);
+    from.largest = u64::MAX - 1;
+    assert!(matches!(Plan::make(from), Err(PlanError::TooLarge { .. })), "and no sum overflows");
 }
 
 #[test]

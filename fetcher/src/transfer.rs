@@ -95,6 +95,14 @@ pub enum TransferError {
     /// What came is not what it must be.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// It goes on beyond what a model may have.
+    #[error("{path} has more than {limit} bytes")]
+    TooLarge {
+        /// The file.
+        path: SafePath,
+        /// The bound.
+        limit: u64,
+    },
     /// It could not be written.
     #[error("cannot write {path}")]
     Write {
@@ -132,7 +140,7 @@ impl TransferError {
             Self::Source { source, .. } => source.class(),
             Self::Verify(error) => error.class(),
             Self::Write { .. } | Self::ReadBack { .. } | Self::Journal(_) | Self::Start(_) => Class::Local,
-            Self::Task { .. } => Class::Fatal,
+            Self::Task { .. } | Self::TooLarge { .. } => Class::Fatal,
         }
     }
 
@@ -154,6 +162,7 @@ impl TransferError {
                 "the source does not hold what was published; publish the version again under a new name",
             ),
             Self::Source { source, .. } => source.hint(),
+            Self::TooLarge { .. } => Some("FETCHER_MAX_SIZE sets how large a model may be"),
             _ if self.is_no_space() => Some("raise the volume's size limit, or free space on the node"),
             _ => None,
         }
@@ -174,6 +183,8 @@ pub struct Transfer {
     pub stall: Duration,
     /// Bytes per second that a connection must reach.
     pub slowest: u64,
+    /// Bytes that a file of unknown size may have.
+    pub largest: u64,
     /// Where progress is counted.
     pub tracker: Arc<Tracker>,
 }
@@ -208,6 +219,7 @@ struct Shared {
     /// The store said that it has too much to do.
     refused: AtomicBool,
     memory: Memory,
+    largest: u64,
     budget: Budget,
     tracker: Arc<Tracker>,
 }
@@ -342,6 +354,7 @@ impl Transfer {
             finished: Notify::new(),
             refused: AtomicBool::new(false),
             memory: self.memory,
+            largest: self.largest,
             budget: self.budget,
             tracker: Arc::clone(&self.tracker),
         }

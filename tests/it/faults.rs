@@ -422,3 +422,19 @@ fn a_volume_that_cannot_be_written_to_is_said_so() {
     assert!(failed.last_words.contains("cannot create /proc/plimsoll"), "{}", failed.last_words);
     assert!(!Path::new("/proc/plimsoll").exists());
 }
+
+#[test]
+fn a_model_without_end_is_cut_off_where_it_may_not_go_on() {
+    let content = noise(3_000_000);
+    let server = FaultServer::start(move |_, _| Answer::chunked(&content));
+    let fetcher = Fetcher::new().with("FETCHER_MAX_SIZE", "1MiB");
+    let failed = fetcher.run(&["pull", "--uri", &format!("{}/m.bin", server.url())]).expect(64);
+    assert!(failed.last_words.ends_with("m.bin has more than 1048576 bytes"), "{}", failed.last_words);
+    assert!(failed.stderr.contains("hint: FETCHER_MAX_SIZE"), "{}", failed.stderr);
+    assert!(tree(&fetcher.model()).is_empty());
+    let (model, store) = (sample_model(), tempfile::tempdir().unwrap());
+    let registry = format!("catalog+file://{}", store.path().display());
+    fetcher.publish(model.path(), &registry, "v1", &[]).expect(0);
+    let failed = fetcher.pull(&registry, "a", "v1").expect(64);
+    assert!(failed.last_words.contains("expected at most 1048576"), "{}", failed.last_words);
+}

@@ -115,6 +115,7 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
         budget,
         stall: job.network.stall,
         slowest: job.slowest,
+        largest: job.wanted.largest,
         tracker: Arc::clone(tracker),
     };
     memory::keep_freed_buffers();

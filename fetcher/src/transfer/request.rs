@@ -190,10 +190,15 @@ impl<'a> Request<'a> {
     fn is_time_to_land(&mut self, last: Option<u64>) -> Result<bool, TransferError> {
         let file = &self.target.file;
         let landing = self.position + u64::try_from(self.block.len()).unwrap_or(u64::MAX);
-        if let Some(expected) = file.size
-            && landing > expected
-        {
-            return Err(VerifyError::Size { path: file.path.clone(), expected, got: landing }.into());
+        match file.size {
+            Some(expected) if landing > expected => {
+                return Err(VerifyError::Size { path: file.path.clone(), expected, got: landing }.into());
+            }
+            None if landing > self.shared.largest => {
+                let (path, limit) = (file.path.clone(), self.shared.largest);
+                return Err(TransferError::TooLarge { path, limit });
+            }
+            _ => {}
         }
         // A source without ranges goes on past the part's end, and may as well be listened to.
         if landing >= self.end
