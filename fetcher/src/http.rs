@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::limits::Limits;
 use crate::redact::Redacted;
+use crate::scrub::scrub;
 use crate::store::StoreError;
 
 /// Headers under which servers name a request in their own logs; repeated in errors so that people can ask.
@@ -103,7 +104,8 @@ pub async fn send(request: RequestBuilder, url: &Url, also: &[StatusCode]) -> Re
 pub(crate) fn classify(what: String, status: StatusCode, headers: &HeaderMap) -> StoreError {
     let status_text = match REQUEST_ID_HEADERS.iter().find_map(|name| headers.get(name)?.to_str().ok()) {
         Some(id) => {
-            format!("{status}, request id {}", id.chars().take(80).collect::<String>().escape_debug())
+            // Before it is cut, or a part of a secret would not be known for one.
+            format!("{status}, request id {}", scrub(id).chars().take(80).collect::<String>().escape_debug())
         }
         None => status.to_string(),
     };

@@ -40,6 +40,7 @@ pub mod reference;
 pub mod report;
 pub mod resolve;
 pub mod retry;
+pub mod scrub;
 pub mod signal;
 pub mod store;
 pub mod transfer;
@@ -60,6 +61,7 @@ const WIND_DOWN: Duration = Duration::from_secs(5);
 
 /// Does what the command line says, reports how it went, and gives the exit code.
 pub fn run(cli: cli::Cli) -> ExitCode {
+    scrub::remember();
     report::log::init(cli.log.log_format, cli.log.log_level);
     let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let default_log = TerminationLog::IfPresent(TERMINATION_LOG.into());

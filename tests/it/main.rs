@@ -19,6 +19,7 @@ mod memory;
 mod mlflow;
 mod resume;
 mod s3;
+mod secrets;
 mod story;
 mod transfer;
 mod web;

@@ -38,7 +38,8 @@ pub(crate) async fn run(job: &Pull) -> Result<String, Error> {
 
 /// The line that people see of a failed pull.
 pub(crate) fn failure_line(job: &Pull, error: &Error) -> String {
-    crate::report::termination::fit(&format!("{}: {}", job.wanted.reference.id(), error.chain()))
+    let line = format!("{}: {}", job.wanted.reference.id(), error.chain());
+    crate::report::termination::fit(&crate::scrub::scrub(&line))
 }
 
 /// The line that people see of a model that is in place.

@@ -12,6 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use clap::ValueEnum;
 use handoff::ExitCode;
 
+use crate::scrub::scrub;
+
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -41,7 +43,7 @@ pub fn init(format: LogFormat, level: Level) {
     let _ = match format {
         LogFormat::Json => {
             let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_target(false);
-            registry.with(layer.with_writer(io::stderr)).try_init()
+            registry.with(layer.with_writer(|| AroundBars)).try_init()
         }
         LogFormat::Text => {
             if terminal {
@@ -64,15 +66,20 @@ pub fn failure(line: &str, hint: Option<&str>, code: ExitCode) {
     let _ = io::Write::write_all(&mut AroundBars, text.as_bytes());
 }
 
-/// Writes to standard error with the bars out of the way.
+/// Writes to standard error, without secrets, and with the bars out of the way.
 struct AroundBars;
 
 impl io::Write for AroundBars {
+    /// Takes a line as a whole, as those above give it.
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        let shown = String::from_utf8_lossy(text);
+        let shown = scrub(&shown);
+        let write = || io::Write::write_all(&mut io::stderr(), shown.as_bytes());
         match bars() {
-            Some(bars) => bars.suspend(|| io::Write::write(&mut io::stderr(), text)),
-            None => io::Write::write(&mut io::stderr(), text),
-        }
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        }?;
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

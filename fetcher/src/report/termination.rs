@@ -9,6 +9,7 @@ use std::io::Write as _;
 use handoff::ExitCode;
 
 use crate::config::TerminationLog;
+use crate::scrub::scrub;
 
 /// The longest line. The kubelet keeps 4096 bytes, but 12 KiB over all containers of a Pod.
 pub const MAX_BYTES: usize = 512;
@@ -21,7 +22,7 @@ pub fn write(log: &TerminationLog, line: &str) {
     };
     let mut options = OpenOptions::new();
     let opened = options.write(true).truncate(true).create(create).open(path);
-    match opened.and_then(|mut file| write!(file, "{}", fit(line))) {
+    match opened.and_then(|mut file| write!(file, "{}", fit(&scrub(line)))) {
         Err(error) if create || error.kind() != std::io::ErrorKind::NotFound => {
             tracing::warn!("cannot write the termination log {}: {error}", path.display());
         }

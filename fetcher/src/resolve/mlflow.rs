@@ -18,6 +18,7 @@ use crate::manifest::{Manifest, SHA256SUMS, parse_sha256sums};
 use crate::name::{ModelName, VersionName, VersionRef};
 use crate::redact::Redacted;
 use crate::retry::{Budget, Failed};
+use crate::scrub::scrub;
 use crate::store::StoreError;
 use crate::uri::{RegistryUri, StoreUri, UriError};
 
@@ -225,7 +226,8 @@ fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreError {
         "INVALID_PARAMETER_VALUE" if answer.message.contains("alias") => StoreError::NotFound { what },
         "" => StoreError::Refused { what, reason: format!("{status}, and not in MLflow's words") },
         code => {
-            let message: String = answer.message.chars().take(200).collect();
+            // Before it is cut, or a part of a secret would not be known for one.
+            let message: String = scrub(&answer.message).chars().take(200).collect();
             StoreError::Refused {
                 what,
                 reason: format!("{} ({})", message.escape_debug(), code.escape_debug()),
