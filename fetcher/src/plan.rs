@@ -4,20 +4,20 @@
 //! I/O. Whatever a source could name to do harm (a path twice, a file where a folder must be, our own state
 //! directory) is refused here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use handoff::layout::STATE_DIR_NAME;
 use handoff::{Integrity, ModelDigest, ModelId, Resolved, SafePath};
-use icu_normalizer::DecomposingNormalizerBorrowed as DecomposingNormalizer;
 use serde::Serialize;
 
-use crate::limits::Limits;
 use crate::manifest::{Manifest, ManifestFile, Others, PartDigest};
 use crate::resolve::Location;
 use crate::store::{Class, Identity, Listing, RemoteFile};
 use crate::uri::StoreUri;
 use crate::verify::content_digest::ContentDigest;
+
+pub mod paths;
 
 /// What is to be fetched, and what it must be.
 #[derive(Clone, Debug, Serialize)]
@@ -276,7 +276,10 @@ impl Plan {
         }
         let mut files = files(&location, &listing);
         files.sort_by(|a, b| a.path.cmp(&b.path));
-        check_paths(&files, &uri)?;
+        if files.is_empty() {
+            return Err(PlanError::Empty { uri });
+        }
+        paths::check(files.iter().map(|file| &file.path))?;
         manifests.extend(location.manifest);
         manifests.iter().try_for_each(|manifest| vouch(&mut files, manifest, &uri))?;
         let pinned = pinned.map(|digest| WholeDigest { digest, rung: Integrity::Pinned });
@@ -386,52 +389,6 @@ fn leave_out_others(
     }
     files.retain(|file| named.contains(&file.path) || whole_is_known || file.rung() >= Integrity::Registry);
     Ok(())
-}
-
-fn check_paths(files: &[PlannedFile], uri: &str) -> Result<(), PlanError> {
-    let limit = Limits::DEFAULT.files;
-    if files.is_empty() {
-        return Err(PlanError::Empty { uri: uri.to_owned() });
-    }
-    if files.len() > limit {
-        return Err(PlanError::TooMany { count: files.len(), limit });
-    }
-    let state_dir = folded(STATE_DIR_NAME);
-    let mut taken = BTreeMap::new();
-    let mut folders = BTreeMap::new();
-    for file in files {
-        if folded(file.path.first_component()) == state_dir {
-            return Err(PlanError::Reserved { path: file.path.clone() });
-        }
-        if let Some(other) = taken.insert(folded(file.path.as_str()), &file.path) {
-            return Err(PlanError::Collision { path: file.path.clone(), other: other.to_string() });
-        }
-        for folder in file.path.ancestors() {
-            // A folder in two spellings would be one on some volumes and two on others.
-            let known = *folders.entry(folded(folder)).or_insert(folder);
-            if known != folder {
-                return Err(PlanError::Collision { path: file.path.clone(), other: known.to_owned() });
-            }
-        }
-    }
-    for file in files {
-        let file_above = file.path.ancestors().find_map(|folder| taken.get(folded(folder).as_str()));
-        if let Some(other) = file_above {
-            return Err(PlanError::Collision { path: file.path.clone(), other: other.to_string() });
-        }
-    }
-    Ok(())
-}
-
-/// How a file system sees a name that takes upper and lower case, or an accent written in two ways, for the same.
-/// The way over capital letters takes along what has no small counterpart of its own, such as `ß` and `SS`.
-fn folded(name: &str) -> String {
-    if name.is_ascii() {
-        return name.to_ascii_lowercase();
-    }
-    let normalizer = DecomposingNormalizer::new_nfd();
-    let cased = normalizer.normalize(name).to_uppercase().to_lowercase();
-    normalizer.normalize(&cased).into_owned()
 }
 
 fn check_strength(files: &[PlannedFile], least: Integrity) -> Result<(), PlanError> {

@@ -17,6 +17,7 @@ use crate::config::Publish;
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::name::VersionName;
+use crate::plan::paths;
 use crate::report::now;
 use crate::retry::{Budget, Failed};
 use crate::store::{self, StoreError, WritableStore, read_small};
@@ -24,6 +25,8 @@ use crate::verify::hash_file;
 
 pub(crate) async fn run(job: &Publish) -> Result<String, Error> {
     let files = hash_directory(&job.directory)?;
+    // What no volume could hold is not published.
+    paths::check(files.iter().map(|file| &file.path))?;
     let target = Target::open(job)?;
     target.check_files(&files)?;
     target.check_absent().await?;
