@@ -38,7 +38,7 @@ pub enum Command {
     Pull(PullArgs),
     /// Print the immutable plan that a pull would carry out; no weights are read.
     Resolve(ResolveArgs),
-    /// Hash again what the receipt of a model directory lists.
+    /// Hash again what the receipt of a model directory lists, and what its signature does, where somebody is trusted.
     Verify(VerifyArgs),
     /// Print SHA256SUMS of a directory; the model digest goes to standard error.
     Digest(DigestArgs),
@@ -77,6 +77,19 @@ pub struct DigestPinArgs {
     /// Most bytes that the whole model may have.
     #[arg(long, env = "FETCHER_MAX_SIZE", value_name = "SIZE", default_value = "4TiB")]
     pub max_size: ByteSize,
+}
+
+/// Whose signature the model must have.
+#[derive(Debug, Args)]
+pub struct TrustArgs {
+    /// File with public keys in PEM, on P-256, P-384 or P-521. The model must be signed by one of them, as OpenSSF
+    /// Model Signing does it.
+    #[arg(long, env = "FETCHER_TRUST_KEY", value_name = "FILE")]
+    pub trust_key: Option<PathBuf>,
+    /// File with certificate authorities in PEM. The model must be signed by a certificate that one of them vouches
+    /// for; with --trust-key too, either will do.
+    #[arg(long, env = "FETCHER_TRUST_CERT", value_name = "FILE")]
+    pub trust_cert: Option<PathBuf>,
 }
 
 /// Where the model is on this machine.
@@ -150,6 +163,9 @@ pub struct PullArgs {
     /// Which digest it must have.
     #[command(flatten)]
     pub pin: DigestPinArgs,
+    /// Whose signature it must have.
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// Where to put it.
     #[command(flatten)]
     pub volume: VolumeArgs,
@@ -170,6 +186,9 @@ pub struct ResolveArgs {
     /// Which digest it must have.
     #[command(flatten)]
     pub pin: DigestPinArgs,
+    /// Whose signature it must have.
+    #[command(flatten)]
+    pub trust: TrustArgs,
     /// Form of the plan on standard output.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub output: OutputFormat,
@@ -187,6 +206,12 @@ pub struct VerifyArgs {
     /// Directory of its receipt [default: .plimsoll below the model's].
     #[arg(long = "state-dir", env = "MODEL_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// Whose signature it must have.
+    #[command(flatten)]
+    pub trust: TrustArgs,
+    /// File of the signature [default: model.sig in the model's directory].
+    #[arg(long, value_name = "FILE")]
+    pub signature: Option<PathBuf>,
 }
 
 /// Arguments of `digest`.

@@ -7,23 +7,28 @@ pub mod resolve;
 pub mod verify;
 
 use std::collections::hash_map::Entry;
-use std::io::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::Wanted;
+use crate::config::{TrustFiles, Wanted};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::evidence::Reader;
+use crate::limits::Limits;
 use crate::manifest::Others;
 use crate::plan::{self, Input, Plan, PlannedFile};
 use crate::resolve::Location;
 use crate::retry::Budget;
+use crate::signature::Trust;
 use crate::store::{self, Listing, Store};
 use crate::transfer::Stores;
 use crate::uri::StoreUri;
 
 /// Asks the registry and the store, and makes the plan.
 async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Result<Plan, Error> {
+    let trust = wanted.trusted.as_ref().map(trust).transpose()?;
     let location = crate::resolve::resolve(&wanted.reference, connection, budget).await?;
     let registered = location.manifest.as_ref();
     let listing = match registered {
@@ -34,6 +39,12 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
     let stores = stores(&files, connection)?;
     let reader = Reader { files: &files, stores: &stores, budget };
     let mut manifests = Vec::new();
+    let mut signer = None;
+    if let Some(trust) = &trust {
+        let (manifest, by) = reader.signature(trust).await?;
+        manifests.push(manifest);
+        signer = Some(by);
+    }
     if registered.is_none_or(|manifest| manifest.others != Others::None) {
         manifests.extend(reader.sums().await?);
         // A digest over the whole vouches for every file.
@@ -48,7 +59,7 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
         location,
         listing,
         manifests,
-        signer: None,
+        signer,
         pinned: wanted.pinned,
         least: wanted.least,
         largest: wanted.largest,
@@ -81,4 +92,26 @@ async fn list(location: &Location, connection: &Connection, budget: &Budget) -> 
 fn print(text: &str) -> Result<(), Error> {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(Error::Output)
+}
+
+/// Whom the named files say to trust.
+fn trust(files: &TrustFiles) -> Result<Trust, Error> {
+    let read = |file: &Path| {
+        bounded(file).map_err(|source| Error::TrustFile { file: file.display().to_string(), source })
+    };
+    let keys = files.key.as_deref().map(read).transpose()?;
+    let authorities = files.certificate.as_deref().map(read).transpose()?;
+    Ok(Trust::new(keys.as_deref(), authorities.as_deref())?)
+}
+
+/// A small file; one that is too large for a document is refused.
+fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let limit = Limits::DEFAULT.document_bytes;
+    let mut content = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)?.take(most).read_to_end(&mut content)?;
+    match content.len() > limit {
+        true => Err(io::ErrorKind::FileTooLarge.into()),
+        false => Ok(content),
+    }
 }

@@ -6,12 +6,16 @@ use std::path::PathBuf;
 use clap::Parser as _;
 use handoff::{Integrity, Layout, ModelDigest, ModelId};
 
-use crate::cli::{Cli, Command, DigestPinArgs, FetchArgs, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs};
+use crate::cli::{
+    Cli, Command, DigestPinArgs, FetchArgs, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs, TrustArgs,
+    VerifyArgs,
+};
 use crate::connection::Network;
 use crate::credentials::{Environment, MlflowCredentials, S3Settings};
 use crate::name::{ModelName, NameError, VersionName, VersionRef};
 use crate::reference::ModelRef;
 use crate::report::OutputFormat;
+use crate::signature::SIGNATURE_NAME;
 use crate::uri::{RegistryUri, StoreUri, UriError};
 
 /// What stands for the version of a model that was named by its address alone.
@@ -26,8 +30,8 @@ pub enum Job {
     Pull(Vec<Pull>),
     /// Print a plan.
     Resolve(Resolve),
-    /// Check a directory against its receipt.
-    Verify(Layout),
+    /// Check a directory against its receipt, and against its signature.
+    Verify(Verify),
     /// Print digests of a directory.
     Digest(PathBuf),
     /// Add a version to a catalog.
@@ -64,6 +68,33 @@ pub struct Pull {
     pub termination_log: TerminationLog,
 }
 
+/// A directory to check.
+#[derive(Debug)]
+pub struct Verify {
+    /// Where it is.
+    pub layout: Layout,
+    /// Whose signature it must have, and where that is.
+    pub signed: Option<Signed>,
+}
+
+/// A signature that must be there.
+#[derive(Debug)]
+pub struct Signed {
+    /// Who must have made it.
+    pub trusted: TrustFiles,
+    /// Its file.
+    pub signature: PathBuf,
+}
+
+/// Files that hold whom a deployment trusts, at least one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustFiles {
+    /// Public keys.
+    pub key: Option<PathBuf>,
+    /// Certificate authorities.
+    pub certificate: Option<PathBuf>,
+}
+
 /// Which model, and what it must be.
 #[derive(Debug)]
 pub struct Wanted {
@@ -73,6 +104,8 @@ pub struct Wanted {
     pub pinned: Option<ModelDigest>,
     /// The weakest rung that is accepted for a file.
     pub least: Integrity,
+    /// Whose signature it must have.
+    pub trusted: Option<TrustFiles>,
     /// The most bytes that it may have.
     pub largest: u64,
 }
@@ -184,7 +217,7 @@ pub fn job(cli: Cli, environment: Environment<'_>) -> Result<Job, ConfigError> {
         None => pairs(&cli.pairs, environment).map(Job::Pull),
         Some(Command::Pull(args)) => pull(args, environment).map(|pull| Job::Pull(vec![pull])),
         Some(Command::Resolve(args)) => resolve(args, environment).map(Job::Resolve),
-        Some(Command::Verify(args)) => Ok(Job::Verify(Layout::new(args.model_dir, args.state_dir))),
+        Some(Command::Verify(args)) => verify(args).map(Job::Verify),
         Some(Command::Digest(args)) => Ok(Job::Digest(args.directory)),
         Some(Command::Publish(args)) => publish(args, environment).map(Job::Publish),
     }
@@ -192,7 +225,7 @@ pub fn job(cli: Cli, environment: Environment<'_>) -> Result<Job, ConfigError> {
 
 fn pull(args: PullArgs, environment: Environment<'_>) -> Result<Pull, ConfigError> {
     Ok(Pull {
-        wanted: wanted(args.reference, &args.pin, environment)?,
+        wanted: wanted(args.reference, &args.pin, args.trust, environment)?,
         layout: Layout::new(args.volume.model_dir, args.volume.state_dir),
         connections: usize::from(args.transfer.connections),
         memory: args.transfer.memory.0,
@@ -204,11 +237,35 @@ fn pull(args: PullArgs, environment: Environment<'_>) -> Result<Pull, ConfigErro
 
 fn resolve(args: ResolveArgs, environment: Environment<'_>) -> Result<Resolve, ConfigError> {
     Ok(Resolve {
-        wanted: wanted(args.reference, &args.pin, environment)?,
+        wanted: wanted(args.reference, &args.pin, args.trust, environment)?,
         output: args.output,
         network: network(&args.fetch, environment),
         termination_log: termination_log(&args.fetch),
     })
+}
+
+fn verify(args: VerifyArgs) -> Result<Verify, ConfigError> {
+    let layout = Layout::new(args.model_dir, args.state_dir);
+    let signed = match (trust_files(args.trust), args.signature) {
+        (Some(trusted), signature) => {
+            let signature = signature.unwrap_or_else(|| layout.model_dir().join(SIGNATURE_NAME));
+            Some(Signed { trusted, signature })
+        }
+        (None, None) => None,
+        (None, Some(_)) => {
+            let hint = "set --trust-key (FETCHER_TRUST_KEY) or --trust-cert (FETCHER_TRUST_CERT) as well";
+            return Err(ConfigError::Unusable {
+                problem: "--signature is given, and nobody is trusted".into(),
+                hint,
+            });
+        }
+    };
+    Ok(Verify { layout, signed })
+}
+
+fn trust_files(args: TrustArgs) -> Option<TrustFiles> {
+    let TrustArgs { trust_key: key, trust_cert: certificate } = args;
+    (key.is_some() || certificate.is_some()).then_some(TrustFiles { key, certificate })
 }
 
 /// KServe's contract: `URI DEST [URI DEST]…`. Each pair is a `pull`, with the settings of the environment.
@@ -240,12 +297,14 @@ fn pairs(words: &[String], environment: Environment<'_>) -> Result<Vec<Pull>, Co
 fn wanted(
     args: ReferenceArgs,
     pin: &DigestPinArgs,
+    trust: TrustArgs,
     environment: Environment<'_>,
 ) -> Result<Wanted, ConfigError> {
     Ok(Wanted {
         reference: reference(args, environment)?,
         pinned: pin.digest,
         least: pin.integrity,
+        trusted: trust_files(trust),
         largest: pin.max_size.0,
     })
 }

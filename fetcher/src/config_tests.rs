@@ -49,6 +49,23 @@ fn global_flags_may_stand_before_the_command() {
 }
 
 #[test]
+fn a_signature_is_checked_where_somebody_is_trusted() {
+    let verify = |words: &[&str]| match parse(&[&["verify", "/m"], words].concat()) {
+        Ok(Job::Verify(job)) => job.signed,
+        other => panic!("{other:?}"),
+    };
+    assert!(verify(&[]).is_none());
+    let signed = verify(&["--trust-cert", "/ca.pem"]).unwrap();
+    assert_eq!(signed.signature, PathBuf::from("/m/model.sig"));
+    assert_eq!(signed.trusted, TrustFiles { key: None, certificate: Some("/ca.pem".into()) });
+    assert!(refused(&["verify", "/m", "--signature", "/s"]).to_string().contains("nobody is trusted"));
+    // A pull that did not check would look as if it had.
+    assert!(
+        refused(&["pull", "--uri", "s3://b/a", "--trust-key", "/k"]).to_string().contains("does not check")
+    );
+}
+
+#[test]
 fn pairs_are_pulled_in_turn() {
     match parse(&["s3://b/a", "/mnt/models/a", "file:///b", "/mnt/models/b"]) {
         Ok(Job::Pull(pulls)) => {

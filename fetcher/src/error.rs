@@ -10,6 +10,8 @@ use crate::plan::PlanError;
 use crate::publish::PublishError;
 use crate::resolve::ResolveError;
 use crate::retry::Failed;
+use crate::signature::directory::DirectoryError;
+use crate::signature::{SignatureError, TrustError};
 use crate::store::{Class, StoreError};
 use crate::transfer::TransferError;
 use crate::verify::VerifyError;
@@ -62,6 +64,37 @@ pub enum Error {
         /// The model directory.
         directory: String,
     },
+    /// Whom to trust cannot be read.
+    #[error("cannot read {file}")]
+    TrustFile {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Nobody can be trusted.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// There is no signature where one must be.
+    #[error("expected a signature at {file}, found none")]
+    Unsigned {
+        /// Where it was looked for.
+        file: String,
+    },
+    /// A signature cannot be read.
+    #[error("cannot read {file}")]
+    SignatureFile {
+        /// The file.
+        file: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A signature does not vouch for the model.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    /// A directory is not what was signed.
+    #[error(transparent)]
+    SignedDirectory(#[from] DirectoryError),
     /// A local directory cannot be read.
     #[error("cannot read {directory}")]
     Directory {
@@ -135,6 +168,8 @@ impl Error {
         match self {
             Self::Config(_)
             | Self::Client(_)
+            | Self::Trust(_)
+            | Self::TrustFile { .. }
             | Self::VersionExists { .. }
             | Self::Claimed { .. }
             | Self::UnfitCatalog { .. } => ExitCode::Config,
@@ -154,6 +189,10 @@ impl Error {
             Self::Verify(error) => of_class(error.class()),
             Self::Receipt(ReadError::Missing { .. }) => ExitCode::NotFound,
             Self::Receipt(_) => ExitCode::Integrity,
+            Self::Signature(_) => ExitCode::Integrity,
+            Self::SignedDirectory(error) => of_class(error.class()),
+            Self::Unsigned { .. } => ExitCode::NotFound,
+            Self::SignatureFile { .. } => ExitCode::LocalIo,
             Self::Deadline { .. } => ExitCode::Unavailable,
             Self::Interrupted { .. } => ExitCode::Interrupted,
         }
@@ -166,6 +205,10 @@ impl Error {
             Self::Resolve(error) => error.hint(),
             Self::Plan(error) => error.hint(),
             Self::Evidence(error) => error.hint(),
+            Self::Signature(error) => error.hint(),
+            Self::Unsigned { .. } => {
+                Some("sign the model, name the file with --signature, or trust nobody to do without")
+            }
             Self::Volume(error) | Self::Publish(PublishError::Volume(error)) => error.hint(),
             Self::Transfer(error) => error.hint(),
             Self::List { source, .. } | Self::Catalog { source, .. } if source.class() == Class::Denied => {

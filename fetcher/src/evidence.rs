@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use handoff::{Integrity, SafePath, Sha256Digest};
 
 use crate::limits::Limits;
-use crate::manifest::{Manifest, ManifestFile, SHA256SUMS, parse_sha256sums};
+use crate::manifest::{Manifest, ManifestFile, Others, PartDigest, SHA256SUMS, parse_sha256sums};
 use crate::plan::PlannedFile;
 use crate::retry::{Budget, Failed};
+use crate::signature::{self, Method, SIGNATURE_NAME, SignatureError, SignedDigest, SignedFile, Trust};
 use crate::store::{self, Class, Listing};
 use crate::transfer::Stores;
 use crate::verify::content_digest::ContentDigest;
@@ -39,6 +40,12 @@ pub enum EvidenceError {
         /// Why.
         reason: String,
     },
+    /// There is no signature where one must be.
+    #[error("the model has no {SIGNATURE_NAME}, expected one, since somebody is trusted")]
+    Unsigned,
+    /// The signature does not vouch for the model.
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
     /// There are too many manifests.
     #[error("the model has {count} files named {SHA256SUMS}, expected at most {limit}")]
     TooMany {
@@ -62,7 +69,7 @@ impl EvidenceError {
     pub fn class(&self) -> Class {
         match self {
             Self::Read { source, .. } | Self::Checksum { source, .. } => source.class(),
-            Self::Manifest { .. } => Class::Integrity,
+            Self::Manifest { .. } | Self::Unsigned | Self::Signature(_) => Class::Integrity,
             Self::TooMany { .. } => Class::Fatal,
         }
     }
@@ -74,6 +81,10 @@ impl EvidenceError {
                 Some("check the store's credentials and that they may read this model")
             }
             Self::Read { source, .. } | Self::Checksum { source, .. } => source.hint(),
+            Self::Signature(error) => error.hint(),
+            Self::Unsigned => {
+                Some("sign the model, or unset FETCHER_TRUST_KEY and FETCHER_TRUST_CERT to do without")
+            }
             Self::Manifest { .. } | Self::TooMany { .. } => None,
         }
     }
@@ -90,6 +101,36 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Reads the signature, checks it, and gives what it vouches for and who made it.
+    ///
+    /// # Errors
+    /// See [`EvidenceError`].
+    pub async fn signature(&self, trust: &Trust) -> Result<(Manifest, String), EvidenceError> {
+        let file = self.files.iter().find(|file| file.path.as_str() == SIGNATURE_NAME);
+        let file = file.ok_or(EvidenceError::Unsigned)?;
+        let content = self.read(file, Limits::DEFAULT.document_bytes).await?;
+        let signed = signature::verify(&content, trust)?;
+        let mut files: Vec<_> = signed.files().iter().map(manifest_file).collect();
+        // What is fetched is what was read here.
+        files.push(ManifestFile::new(file.path.clone(), Sha256Digest::of(&content)));
+        if matches!(signed.method(), Method::Shards { .. }) {
+            // An empty file has no shard, so it cannot be listed; there is only one content that it can have.
+            let unlisted = |file: &&PlannedFile| {
+                file.size == Some(0) && signed.file(&file.path).is_none() && !signed.leaves_out(&file.path)
+            };
+            let empty = |file: &PlannedFile| ManifestFile {
+                size: Some(0),
+                ..ManifestFile::new(file.path.clone(), Sha256Digest::of(b""))
+            };
+            files.extend(self.files.iter().filter(unlisted).map(empty));
+        }
+        let paths = self.files.iter().map(|file| &file.path);
+        let ignored = paths.filter(|path| signed.leaves_out(path)).cloned().collect();
+        let others = Others::Refused { ignored };
+        let manifest = Manifest { rung: Integrity::Signed, digest: None, files, others };
+        Ok((manifest, signed.signer().to_owned()))
+    }
+
     /// Reads every `SHA256SUMS`, in whatever folder. The file itself is added to what it vouches for, so that what is
     /// fetched is what was read here.
     ///
@@ -138,8 +179,8 @@ impl Reader<'_> {
             }
         });
         let answers = stream::iter(questions).buffer_unordered(QUESTIONS);
-        let files: Vec<_> =
-            answers.try_filter_map(|found| std::future::ready(Ok(found))).try_collect().await?;
+        let answers = answers.collect::<Vec<Result<Option<ManifestFile>, EvidenceError>>>().await;
+        let files: Vec<_> = answers.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
         Ok((!files.is_empty()).then(|| Manifest::of_some(Integrity::Store, files)))
     }
 
@@ -155,5 +196,18 @@ impl Reader<'_> {
         let read = self.budget.run(|| store::read_small(store.as_ref(), &file.source.path, limit)).await;
         let failed = |source| EvidenceError::Read { path: file.path.clone(), source };
         Ok(read.map_err(failed)?.0)
+    }
+}
+
+fn manifest_file(signed: &SignedFile) -> ManifestFile {
+    let digest = |SignedDigest { range, digest }: &SignedDigest| PartDigest {
+        range: range.clone(),
+        digest: digest.clone(),
+    };
+    ManifestFile {
+        path: signed.path.clone(),
+        size: signed.size(),
+        digests: signed.digests.iter().map(digest).collect(),
+        uri: None,
     }
 }

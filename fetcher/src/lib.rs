@@ -14,7 +14,7 @@
 //! | [`publish`] | verified files → final names, receipt last |
 //! | [`report`] | what all of them count → progress file, bar, log, termination message |
 //!
-//! [`volume`] is the directory that is filled, [`memory`] what the container leaves for it, [`retry`] the one retry budget,
+//! [`signature`] says who vouches for a model, [`volume`] is the directory that is filled, [`memory`] what the container leaves for it, [`retry`] the one retry budget,
 //! [`error`] the exit code of it all.
 
 pub mod byte_size;
@@ -42,6 +42,7 @@ pub mod resolve;
 pub mod retry;
 pub mod scrub;
 pub mod signal;
+pub mod signature;
 pub mod store;
 pub mod transfer;
 pub mod uri;
@@ -103,7 +104,7 @@ async fn carry_out(job: Job) -> ExitCode {
             )
         }
         Job::Publish(job) => say("publish", within(job.network.deadline, command::publish::run(&job)).await),
-        Job::Verify(layout) => say("verify", command::verify::run(&layout)),
+        Job::Verify(job) => say("verify", command::verify::run(&job)),
         Job::Digest(directory) => say("digest", command::digest::run(&directory)),
     }
 }

@@ -33,10 +33,10 @@ pub enum Others {
     None,
     /// Nothing.
     Unknown,
-    /// They have no business in the model, but for what is at or below these paths, which is left out.
+    /// They have no business in the model, but for these, which are left out of it.
     Refused {
-        /// Paths of files or folders.
-        ignored: Vec<String>,
+        /// Paths of files.
+        ignored: Vec<SafePath>,
     },
 }
 

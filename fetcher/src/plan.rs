@@ -378,12 +378,8 @@ fn leave_out_others(
 ) -> Result<(), PlanError> {
     let Others::Refused { ignored } = &manifest.others else { return Ok(()) };
     let named: BTreeSet<_> = manifest.files.iter().map(|file| &file.path).collect();
-    let is_ignored = |path: &SafePath| {
-        let at_or_above =
-            |ignored: &String| path.as_str() == ignored || path.ancestors().any(|folder| folder == ignored);
-        ignored.iter().any(at_or_above)
-    };
-    let stray = |file: &&PlannedFile| !named.contains(&file.path) && !is_ignored(&file.path);
+    let ignored: BTreeSet<_> = ignored.iter().collect();
+    let stray = |file: &&PlannedFile| !named.contains(&file.path) && !ignored.contains(&file.path);
     if let Some(file) = files.iter().find(stray) {
         return Err(PlanError::Extra { path: file.path.clone() });
     }

@@ -185,6 +185,11 @@ impl Verifier {
     fn into_parts(self) -> (Sha256Digest, Option<Expectations>) {
         (Sha256Digest::from_bytes(self.hasher.finish()), self.others)
     }
+
+    /// The SHA-256 of what it was fed.
+    pub fn digest(self) -> Sha256Digest {
+        Sha256Digest::from_bytes(self.hasher.finish())
+    }
 }
 
 /// The next bytes of one file, in pieces, and its verifier.

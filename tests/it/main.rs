@@ -20,6 +20,8 @@ mod mlflow;
 mod resume;
 mod s3;
 mod secrets;
+mod signature;
+mod signature_pull;
 mod story;
 mod transfer;
 mod web;

@@ -1,18 +1,21 @@
 //! `fetcher pull`: the main job. Resolve, plan, transfer, verify, publish, receipt.
 
+use std::io::Read as _;
 use std::sync::Arc;
 
-use handoff::{Integrity, Phase, Receipt, receipt};
+use handoff::{Integrity, Phase, Receipt, Sha256Digest, receipt};
 
 use crate::byte_size::ByteSize;
 use crate::chain;
 use crate::config::Pull;
+use crate::confined::Access;
 use crate::error::Error;
 use crate::memory::{self, Memory};
 use crate::plan::Plan;
 use crate::report::ticker::Ticker;
 use crate::report::{Tracker, now};
 use crate::retry::Budget;
+use crate::signature::{self, SIGNATURE_NAME, Trust};
 use crate::transfer::staging::Staging;
 use crate::transfer::{self, Transfer};
 use crate::verify::{VerifiedModel, seal};
@@ -70,6 +73,8 @@ fn progress(tracker: &Tracker) -> String {
 async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Result<String, Error> {
     // A receipt for something else is not worth a look at its files.
     let found = volume.receipt().filter(|receipt| is_wanted(job, receipt));
+    let trust = job.wanted.trusted.as_ref().map(super::trust).transpose()?;
+    let found = found.filter(|receipt| trust.as_ref().is_none_or(|trust| is_signed(volume, receipt, trust)));
     if let Some(receipt) = &found
         && !job.wanted.reference.is_floating()
         && holds(volume, receipt).await
@@ -145,6 +150,25 @@ fn is_wanted(job: &Pull, receipt: &Receipt) -> bool {
             Some(pinned) => receipt.digest == pinned,
             None => receipt.integrity >= asked.least && asked.reference.led_to(&receipt.resolved),
         }
+}
+
+/// Whether a model in place was signed by somebody who is trusted now. Its files were held to the signature that is
+/// among them when they were fetched, so that one is looked at again.
+fn is_signed(volume: &Volume, receipt: &Receipt, trust: &Trust) -> bool {
+    let Some(entry) = receipt.files.iter().find(|file| file.path.as_str() == SIGNATURE_NAME) else {
+        return false;
+    };
+    let mut bundle = Vec::new();
+    let read = volume.model().file(SIGNATURE_NAME, Access::Read);
+    let read = read.and_then(|file| file.take(entry.size).read_to_end(&mut bundle));
+    let is_the_one = read.is_ok() && receipt.signer.is_some() && Sha256Digest::of(&bundle) == entry.sha256;
+    match signature::verify(&bundle, trust) {
+        Ok(_) => is_the_one,
+        Err(error) => {
+            tracing::warn!("fetching anew: {}", chain::line(&error));
+            false
+        }
+    }
 }
 
 /// Whether the files are what a receipt says.

@@ -67,6 +67,11 @@ pub fn kserve_python() -> Environment {
     environment("venv-kserve", "kserve/requirements.txt")
 }
 
+/// The official tool of OpenSSF Model Signing.
+pub fn signing_python() -> Environment {
+    environment("venv-signing", "signing/requirements.txt")
+}
+
 fn environment(name: &str, requirements: &str) -> Environment {
     let root = places::tools().join(name);
     let requirements = places::data(requirements);
