@@ -36,6 +36,8 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
         _ => list(&location, connection, budget).await?,
     };
     let files = plan::files(&location, &listing);
+    // Before anything is asked of names that are none.
+    plan::paths::check(files.iter().map(|file| &file.path)).map_err(Error::Plan)?;
     let stores = stores(&files, connection)?;
     let reader = Reader { files: &files, stores: &stores, budget };
     let mut manifests = Vec::new();

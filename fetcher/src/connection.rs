@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use object_store::aws::AwsCredentialProvider;
+use reqwest::redirect::Policy;
 
 use crate::credentials::{MlflowCredentials, S3Settings};
-use crate::http::ClientError;
+use crate::http::{ClientError, few_redirects};
 
 /// How to reach registries and stores.
 #[derive(Clone, Debug)]
@@ -31,6 +32,9 @@ pub struct Network {
 pub struct Connection {
     /// The HTTP client.
     pub client: reqwest::Client,
+    /// The HTTP client for signed requests. It follows no redirect: a signature is for one host, and the token of a
+    /// session, which is in a header of its own, must not come to another.
+    pub signing_client: reqwest::Client,
     /// Credentials for MLflow.
     pub mlflow: MlflowCredentials,
     /// Settings and credentials for S3.
@@ -49,7 +53,8 @@ impl Network {
     pub fn connect(&self) -> Result<Connection, ClientError> {
         let tls = crate::http::tls(self.extra_roots.clone())?;
         Ok(Connection {
-            client: crate::http::client(tls.clone(), self.stall)?,
+            client: crate::http::client(tls.clone(), self.stall, few_redirects())?,
+            signing_client: crate::http::client(tls.clone(), self.stall, Policy::none())?,
             mlflow: self.mlflow.clone(),
             s3: self.s3.clone(),
             s3_credentials: Arc::default(),
@@ -66,6 +71,10 @@ impl Connection {
     /// # Errors
     /// See [`ClientError`].
     pub fn apart(&self) -> Result<Self, ClientError> {
-        Ok(Self { client: crate::http::client(self.tls.clone(), self.stall)?, ..self.clone() })
+        Ok(Self {
+            client: crate::http::client(self.tls.clone(), self.stall, few_redirects())?,
+            signing_client: crate::http::client(self.tls.clone(), self.stall, Policy::none())?,
+            ..self.clone()
+        })
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use url::Url;
@@ -65,15 +66,24 @@ pub fn tls(extra_roots: Option<PathBuf>) -> Result<rustls::ClientConfig, ClientE
         .with_no_client_auth())
 }
 
+/// The redirects that are followed where a request may be made elsewhere: few, and without credentials.
+pub fn few_redirects() -> Policy {
+    Policy::limited(Limits::DEFAULT.redirects)
+}
+
 /// Builds a client. `stall` is the longest silence that is put up with on an open connection.
 ///
 /// # Errors
 /// See [`ClientError`].
-pub fn client(tls: rustls::ClientConfig, stall: Duration) -> Result<reqwest::Client, ClientError> {
+pub fn client(
+    tls: rustls::ClientConfig,
+    stall: Duration,
+    redirects: Policy,
+) -> Result<reqwest::Client, ClientError> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("plimsoll-fetcher/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::limited(Limits::DEFAULT.redirects))
+        .redirect(redirects)
         // With HTTP/2 many requests would share one connection, and what it is given.
         .http1_only()
         .retry(reqwest::retry::never())

@@ -32,12 +32,14 @@ pub enum Failed {
     #[error(transparent)]
     Final(StoreError),
     /// Trying again did not help.
-    #[error("gave up after {attempts} attempts, {} s into the run", elapsed.as_secs())]
+    #[error("gave up after {attempts} attempts, {} s into the run{}", elapsed.as_secs(), told_to_wait(*too_long))]
     Spent {
         /// Attempts made at this request.
         attempts: u32,
         /// Time since the run began.
         elapsed: Duration,
+        /// How long the server asked us to wait, if that is what there was no time for.
+        too_long: Option<Duration>,
         /// The last failure.
         source: StoreError,
     },
@@ -57,6 +59,10 @@ impl Failed {
             Self::Final(error) | Self::Spent { source: error, .. } => error.hint(),
         }
     }
+}
+
+fn told_to_wait(too_long: Option<Duration>) -> String {
+    too_long.map_or_else(String::new, |asked| format!(", asked to wait {} s", asked.as_secs()))
 }
 
 impl Budget {
@@ -120,8 +126,10 @@ impl Attempts {
         let ours = doubled.min(LONGEST_PAUSE).mul_f64(fastrand::f64().mul_add(0.5, 0.5));
         let pause = ours.max(error.retry_after().unwrap_or_default().min(LONGEST_ASKED));
         let elapsed = self.budget.started.elapsed();
-        if self.failed >= self.budget.attempts || elapsed + pause > self.budget.deadline {
-            return Err(Failed::Spent { attempts: self.failed, elapsed, source: error });
+        let is_late = elapsed + pause > self.budget.deadline;
+        if self.failed >= self.budget.attempts || is_late {
+            let too_long = error.retry_after().filter(|asked| is_late && *asked >= pause);
+            return Err(Failed::Spent { attempts: self.failed, elapsed, too_long, source: error });
         }
         tracing::warn!(attempt = self.failed, wait_ms = pause.as_millis(), "retrying: {error}");
         Ok(pause)
@@ -162,7 +170,8 @@ mod tests {
         attempts.pause(unavailable(None)).unwrap();
         assert!(matches!(attempts.pause(unavailable(None)), Err(Failed::Spent { attempts: 2, .. })));
         let mut late = Budget::new(9, Duration::from_secs(10)).begin();
-        assert!(matches!(late.pause(unavailable(Some(30))), Err(Failed::Spent { attempts: 1, .. })));
+        let failed = late.pause(unavailable(Some(30))).unwrap_err();
+        assert_eq!(failed.to_string(), "gave up after 1 attempts, 0 s into the run, asked to wait 30 s");
     }
 
     #[test]

@@ -150,11 +150,15 @@ impl StoreError {
             Self::Changed { .. } => Self::Changed { what },
             Self::Exists { .. } => Self::Exists { what },
             Self::TooLarge { limit, .. } => Self::TooLarge { what, limit: *limit },
-            Self::Refused { reason, .. } | Self::Malformed { reason, .. } => {
-                Self::Refused { what, reason: reason.clone() }
-            }
+            Self::Refused { reason, .. } => Self::Refused { what, reason: reason.clone() },
+            Self::Malformed { reason, .. } => Self::Malformed { what, reason: reason.clone() },
             Self::Local { source, .. } => Self::Refused { what, reason: source.to_string() },
         }
+    }
+
+    /// What a failure below some other library's error is, if it is that of a certificate.
+    pub(crate) fn untrusted(what: &str, error: &(dyn std::error::Error + 'static)) -> Option<Self> {
+        bad_certificate(error).map(|reason| Self::Untrusted { what: what.to_owned(), reason })
     }
 
     /// How to meet this failure.
@@ -191,7 +195,7 @@ impl StoreError {
 }
 
 /// What TLS found wrong with a certificate, if that is what a failure comes from.
-fn bad_certificate(error: &reqwest::Error) -> Option<String> {
+fn bad_certificate(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     match causes(error).find_map(inside)? {
         rustls::Error::InvalidCertificate(problem) => Some(problem.to_string()),
         _ => None,

@@ -1,8 +1,8 @@
 //! A web server as a store: a single file, or a folder whose files are named by a descriptor.
 //!
 //! HTTP has no listing, so a folder can be read from but not listed. Reads go on at an offset with `Range`,
-//! pinned by `If-Match` where the server gave a strong ETag; the answer's `Content-Range` is checked. A server
-//! that answers a ranged request with the whole file is taken at its word: the body starts at 0. Writing is
+//! pinned by `If-Match` where the server gave a strong ETag; the answer's status and `Content-Range` are checked. A
+//! server that answers a ranged request with the whole file is taken at its word: the body starts at 0. Writing is
 //! `PUT` under conditions, with WebDAV's `MKCOL` for folders where the server wants them.
 
 use std::collections::BTreeSet;
@@ -62,7 +62,8 @@ impl Store for HttpStore {
             // A GET whose body is dropped: a presigned URL is signed for GET, and not every server knows HEAD.
             let response =
                 send(identity_encoded(self.client.get(self.root.clone())), &self.root, &[]).await?;
-            let (size, headers) = (response.content_length(), response.headers());
+            let (_, size) = span(&response, &self.root, ByteRange::WHOLE)?;
+            let headers = response.headers();
             let (identity, checksum) = (identity(headers), checksum::of_whole_object(headers));
             Ok(Listing::Single(RemoteFile { path, size, identity, checksum }))
         }
@@ -121,20 +122,40 @@ pub(super) async fn get(
     if expected.is_some() && identity.is_some() && identity.as_ref() != expected {
         return Err(StoreError::Changed { what: what() });
     }
-    let length = response.content_length();
-    let (starts_at, size) = match response.status() {
-        StatusCode::PARTIAL_CONTENT => match content_range(response.headers()) {
-            Some((first, size)) if first == range.start => (first, size),
-            Some((first, _)) => {
-                let reason = format!("expected a range from {}, got one from {first}", range.start);
-                return Err(malformed(reason));
-            }
-            None => return Err(malformed(format!("expected a range from {}, got none", range.start))),
-        },
-        _ => (0, length),
-    };
-    let ends_at = length.map(|length| starts_at.saturating_add(length));
+    let (starts_at, size) = span(&response, url, range)?;
+    let ends_at = response.content_length().map(|length| starts_at.saturating_add(length));
     Ok(Body { starts_at, identity, size, ends_at, chunks: chunks(response, what()) })
+}
+
+/// Where an answer begins in its file, and how large that is, where the answer says so.
+fn span(response: &Response, url: &Url, asked: ByteRange) -> Result<(u64, Option<u64>), StoreError> {
+    let what = || Redacted(url).to_string();
+    let malformed = |reason: String| StoreError::Malformed { what: what(), reason };
+    let (status, length) = (response.status(), response.content_length());
+    if status == StatusCode::OK {
+        return Ok((0, length));
+    }
+    if status != StatusCode::PARTIAL_CONTENT {
+        // Success, but not with the file: it is to come later, or there is nothing in it.
+        return Err(malformed(format!("expected the file, got {status}")));
+    }
+    let Some(got) = content_range(response.headers()) else {
+        return Err(malformed(format!("expected a range from {}, got none", asked.start)));
+    };
+    if got.first != asked.start {
+        return Err(malformed(format!("expected a range from {}, got one from {}", asked.start, got.first)));
+    }
+    if asked == ByteRange::WHOLE && got.size != Some(got.end()) {
+        return Err(malformed(format!("expected the whole file, got the range up to {}", got.last)));
+    }
+    // One of them is wrong, and so may be the bytes. Somebody on the way may do better the next time.
+    if let Some(length) = length
+        && got.first.checked_add(length) != Some(got.end())
+    {
+        let reason = format!("got {length} bytes under the content-range {}-{}", got.first, got.last);
+        return Err(StoreError::Unavailable { what: what(), reason, retry_after: None, source: None });
+    }
+    Ok((got.first, got.size))
 }
 
 fn chunks(
@@ -148,12 +169,29 @@ fn chunks(
     )
 }
 
-/// The first position and the file's size of `Content-Range: bytes first-last/size`; the size may be `*`.
-fn content_range(headers: &HeaderMap) -> Option<(u64, Option<u64>)> {
+/// What an answer with a part of a file says of it.
+#[derive(Debug, PartialEq, Eq)]
+struct ContentRange {
+    first: u64,
+    last: u64,
+    /// Size of the file, where the server says so.
+    size: Option<u64>,
+}
+
+impl ContentRange {
+    /// Offset after the last byte.
+    fn end(&self) -> u64 {
+        self.last.saturating_add(1)
+    }
+}
+
+/// Reads `Content-Range: bytes first-last/size`; the size may be `*`.
+fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let value = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
     let (range, size) = value.split_once('/').unwrap_or((value, "*"));
-    let (first, _) = range.split_once('-')?;
-    Some((first.trim().parse().ok()?, size.trim().parse().ok()))
+    let (first, last) = range.split_once('-')?;
+    let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+    Some(ContentRange { first, last, size: size.trim().parse().ok() })
 }
 
 impl HttpStore {
@@ -235,15 +273,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_byte_and_the_size_of_a_range_are_read() {
+    fn first_and_last_byte_and_the_size_of_a_range_are_read() {
         let read = |value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(CONTENT_RANGE, value.parse().unwrap());
             content_range(&headers)
         };
-        assert_eq!(read("bytes 5-9/10"), Some((5, Some(10))));
-        assert_eq!(read("bytes 5-9/*"), Some((5, None)));
-        for bad in ["bytes */10", "5-9/10", "bytes x-9/10", "bytes 5"] {
+        assert_eq!(read("bytes 5-9/10"), Some(ContentRange { first: 5, last: 9, size: Some(10) }));
+        assert_eq!(read("bytes 5-9/*"), Some(ContentRange { first: 5, last: 9, size: None }));
+        for bad in ["bytes */10", "5-9/10", "bytes x-9/10", "bytes 5", "bytes 5-/10"] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

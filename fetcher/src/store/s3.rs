@@ -32,6 +32,8 @@ use crate::connection::Connection;
 use crate::limits::Limits;
 use crate::verify::content_digest::ContentDigest;
 
+mod pages;
+
 /// Size of one part of a multipart upload: S3 allows 10,000 parts, so this carries files up to 640 GB.
 const PART_BYTES: usize = 64 * 1024 * 1024;
 /// Files up to this size are uploaded in one request.
@@ -62,7 +64,7 @@ impl S3Store {
         let name = format!("s3://{bucket}");
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
-            .with_http_connector(Connector(connection.client.clone()))
+            .with_http_connector(Connector(connection.signing_client.clone()))
             .with_client_options(ClientOptions::new().with_allow_http(true))
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
         for (key, value) in connection.s3.settings() {
@@ -114,7 +116,12 @@ impl S3Store {
         let mut files = Vec::new();
         while let Some(object) = objects.next().await {
             let object = object.map_err(|error| classify(self.shown(""), &error))?;
-            let Some(below) = object.location.prefix_match(&prefix) else { continue };
+            let Some(below) = object.location.prefix_match(&prefix) else {
+                // Left out, it would be a file that the model lacks.
+                let reason =
+                    format!("it lists {}, which is not below it", object.location.as_ref().escape_debug());
+                return Err(StoreError::Malformed { what: self.shown(""), reason });
+            };
             let below = below.map(|part| part.as_ref().to_owned()).collect::<Vec<_>>().join("/");
             if !below.is_empty() {
                 files.push(self.remote(&object, &below)?);
@@ -175,7 +182,9 @@ impl Store for S3Store {
                 .get_opts(&self.key(path.as_str())?, options)
                 .await
                 .map_err(|error| classify(what.clone(), &error))?;
-            let identity = answer.meta.e_tag.clone().map(Identity);
+            // A weak ETag, as proxies make them, does not promise the same bytes.
+            let strong = answer.meta.e_tag.clone().filter(|etag| !etag.starts_with("W/"));
+            let identity = strong.map(Identity);
             let (starts_at, ends_at) = (answer.range.start, Some(answer.range.end));
             let size = Some(answer.meta.size);
             let chunks = answer.into_stream().map_err(move |error| classify(what.clone(), &error)).boxed();
@@ -307,12 +316,12 @@ struct Connector(reqwest::Client);
 
 impl HttpConnector for Connector {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Service(self.0.clone())))
+        Ok(HttpClient::new(Service(self.0.clone(), pages::Pages::default())))
     }
 }
 
 #[derive(Debug)]
-struct Service(reqwest::Client);
+struct Service(reqwest::Client, pages::Pages);
 
 impl HttpService for Service {
     fn call<'life, 'async_trait>(
@@ -324,12 +333,16 @@ impl HttpService for Service {
         Self: 'async_trait,
     {
         async move {
-            let response = self.0.call(request).await?;
-            let status = response.status();
-            if status.is_success() {
-                return Ok(response);
-            }
-            let failure = crate::http::classify(String::new(), status, response.headers());
+            let response = match pages::is_asked_for(&request) {
+                true => self.1.ask(&self.0, request).await?,
+                false => self.0.call(request).await?,
+            };
+            let failure = match response.status() {
+                status if status.is_success() => return Ok(response),
+                // The object has become shorter than it was listed or described.
+                reqwest::StatusCode::RANGE_NOT_SATISFIABLE => StoreError::Changed { what: String::new() },
+                status => crate::http::classify(String::new(), status, response.headers()),
+            };
             Err(HttpError::new(HttpErrorKind::Unknown, failure))
         }
         .boxed()
@@ -341,6 +354,9 @@ fn classify(what: String, error: &object_store::Error) -> StoreError {
     let mut layers = causes(error);
     if let Some(ours) = layers.clone().find_map(|layer| layer.downcast_ref::<StoreError>()) {
         return ours.renamed(what);
+    }
+    if let Some(untrusted) = StoreError::untrusted(&what, error) {
+        return untrusted;
     }
     let reason = deepest(error);
     match layers.any(<dyn std::error::Error>::is::<HttpError>) {

@@ -1,0 +1,135 @@
+//! The pages of a bucket's listing, looked at before the `object_store` crate sees them.
+//!
+//! That crate reads a page as a whole however long it is, takes a page that is not the last for the last one if it
+//! does not say how to go on, and follows pages for as long as there are any. A model would then lack files, or memory
+//! and time have no bound. So a page is read here, up to a bound; one that says there is more must say how to get it,
+//! and not by itself; and there are only so many of them. An element is looked for as text: in the names of keys, its
+//! brackets would be escaped.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use object_store::client::{HttpError, HttpErrorKind, HttpRequest, HttpResponse};
+use reqwest::{Method, StatusCode};
+use url::Url;
+
+use crate::limits::Limits;
+use crate::store::StoreError;
+
+/// Whether a request is for a page of a listing.
+pub(super) fn is_asked_for(request: &HttpRequest) -> bool {
+    let query = request.uri().query().unwrap_or_default();
+    request.method() == Method::GET && query.split('&').any(|pair| pair == "list-type=2")
+}
+
+/// Counts the pages of the listing under way.
+#[derive(Debug, Default)]
+pub(super) struct Pages(AtomicUsize);
+
+impl Pages {
+    /// Asks for a page and checks it.
+    pub(super) async fn ask(
+        &self,
+        client: &reqwest::Client,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, HttpError> {
+        let (parts, _) = request.into_parts();
+        let url: Url = parts.uri.to_string().parse().map_err(unknown)?;
+        let before = url.query_pairs().find(|(name, _)| name == "continuation-token");
+        let before = before.map(|(_, token)| token.into_owned());
+        let mut request = reqwest::Request::new(parts.method, url);
+        *request.headers_mut() = parts.headers;
+        let response = client.execute(request).await.map_err(|error| unknown(error.without_url()))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = match status {
+            StatusCode::OK => read(response).await?,
+            _ => Vec::new(),
+        };
+        if status == StatusCode::OK {
+            check(&String::from_utf8_lossy(&body), before.as_deref()).map_err(malformed)?;
+            self.count(before.is_none()).map_err(malformed)?;
+        }
+        let mut answer = HttpResponse::new(body.into());
+        (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
+        Ok(answer)
+    }
+
+    fn count(&self, is_first: bool) -> Result<(), String> {
+        if is_first {
+            self.0.store(0, Ordering::Relaxed);
+        }
+        let limit = Limits::DEFAULT.pages;
+        match self.0.fetch_add(1, Ordering::Relaxed) < limit {
+            true => Ok(()),
+            false => Err(format!("the listing has more than {limit} pages")),
+        }
+    }
+}
+
+fn unknown(error: impl std::error::Error + Send + Sync + 'static) -> HttpError {
+    HttpError::new(HttpErrorKind::Unknown, error)
+}
+
+/// Whoever asked for the page gives it its name.
+fn malformed(reason: String) -> HttpError {
+    unknown(StoreError::Malformed { what: String::new(), reason })
+}
+
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, HttpError> {
+    let (mut body, limit) = (Vec::new(), Limits::DEFAULT.document_bytes);
+    while let Some(chunk) = response.chunk().await.map_err(|error| unknown(error.without_url()))? {
+        if body.len() + chunk.len() > limit {
+            return Err(unknown(StoreError::TooLarge { what: String::new(), limit }));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Whether a page that says there is more says how to go on, and not where it was asked for itself.
+fn check(page: &str, before: Option<&str>) -> Result<(), String> {
+    let next = element(page, "NextContinuationToken").filter(|token| !token.is_empty());
+    let has_more = element(page, "IsTruncated").is_some_and(|value| value.trim() == "true");
+    match next {
+        None if has_more => Err("the listing is truncated and does not say how to go on".to_owned()),
+        Some(next) if before == Some(next) => Err("the page after a page is that page again".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// The text of the first element of that name.
+fn element<'a>(page: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = page.split_once(&format!("<{name}>"))?;
+    rest.split_once("</").map(|(text, _)| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(more: bool, next: &str) -> String {
+        format!(
+            "<ListBucketResult><IsTruncated>{more}</IsTruncated>\
+             <NextContinuationToken>{next}</NextContinuationToken></ListBucketResult>"
+        )
+    }
+
+    #[test]
+    fn a_page_says_how_to_go_on_and_not_by_itself() {
+        assert_eq!(check(&page(true, "b"), None), Ok(()));
+        assert_eq!(check(&page(true, "b"), Some("a")), Ok(()));
+        assert_eq!(check(&page(false, ""), Some("a")), Ok(()));
+        assert_eq!(check("<ListBucketResult/>", None), Ok(()));
+        assert!(check(&page(true, ""), None).unwrap_err().contains("does not say how to go on"));
+        assert!(check("<IsTruncated>true</IsTruncated>", Some("a")).is_err());
+        assert!(check(&page(true, "a"), Some("a")).unwrap_err().contains("that page again"));
+    }
+
+    #[test]
+    fn pages_are_counted_for_each_listing() {
+        let pages = Pages::default();
+        for _ in 0..2 {
+            assert!((0..Limits::DEFAULT.pages).all(|number| pages.count(number == 0).is_ok()));
+            assert!(pages.count(false).is_err());
+        }
+    }
+}
