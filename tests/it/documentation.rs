@@ -1,11 +1,11 @@
 //! What the documents say is what the programs do: every test that they name is there, every file that they link
 //! to, and every setting of the table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 
-use plimsoll_tests::{binaries, places, process};
+use plimsoll_tests::{binaries, faults, places, process};
 
 fn read(document: &str) -> String {
     fs::read_to_string(places::workspace().join(document)).unwrap()
@@ -23,12 +23,18 @@ fn links(document: &str) -> Vec<(String, String)> {
     links
 }
 
-#[test]
-fn every_promise_names_a_test_that_is_there() {
+/// Whether a link leads to a file, and not to another site or a place in the same document.
+fn is_of_this_tree(target: &str) -> bool {
+    !target.starts_with("http") && !target.starts_with('#')
+}
+
+/// Fails unless every link of a document leads somewhere, and each that names a test leads to that. Gives how many do.
+fn check_named_tests(document: &str) -> usize {
     let mut functions = 0;
-    for (label, target) in links("README.md").into_iter().filter(|(_, target)| !target.starts_with('#')) {
-        let path = places::workspace().join(&target);
-        assert!(path.exists(), "README.md links to {target}, which is not there");
+    let folder = places::workspace().join(document);
+    for (label, target) in links(document).into_iter().filter(|(_, target)| is_of_this_tree(target)) {
+        let path = folder.parent().unwrap().join(&target);
+        assert!(path.exists(), "{document} links to {target}, which is not there");
         if let Some(name) = label.strip_prefix('`').and_then(|label| label.strip_suffix('`'))
             && !name.contains(['.', '/'])
             && target.ends_with(".rs")
@@ -36,12 +42,37 @@ fn every_promise_names_a_test_that_is_there() {
             let source = fs::read_to_string(&path).unwrap();
             assert!(
                 source.contains(&format!("fn {name}()")),
-                "README.md names {name}, which is not in {target}"
+                "{document} names {name}, which is not in {target}"
             );
             functions += 1;
         }
     }
+    functions
+}
+
+#[test]
+fn every_promise_names_a_test_that_is_there() {
+    let functions = check_named_tests("README.md");
     assert!(functions >= 20, "only {functions} tests are named");
+}
+
+#[test]
+fn the_document_of_faults_is_the_table_that_is_tested() {
+    const DOCUMENT: &str = "fetcher/FAULTS.md";
+    const TESTS: &str = "fault_table.rs";
+    check_named_tests(DOCUMENT);
+    let text = read(DOCUMENT);
+    let sections: BTreeMap<&str, &str> =
+        text.split("\n## ").skip(1).map(|section| section.split_once('\n').unwrap()).collect();
+    let rows = faults::rows();
+    for (group, row) in &rows {
+        let section = sections.get(group).copied().unwrap_or_default();
+        assert!(section.lines().any(|line| line == row), "expected this row below `## {group}`:\n{row}");
+    }
+    // Rows of tests from elsewhere are written by hand; those of the table must be of the table as it is.
+    let of_table = text.lines().filter(|line| line.starts_with('|') && line.contains(TESTS));
+    let stale: Vec<_> = of_table.filter(|line| !rows.iter().any(|(_, row)| row == line)).collect();
+    assert!(stale.is_empty(), "these rows say what no case says:\n{}", stale.join("\n"));
 }
 
 #[test]
@@ -51,7 +82,7 @@ fn every_link_leads_somewhere() {
     for document in documents {
         let folder = places::workspace().join(document);
         for (_, target) in links(document) {
-            if !target.starts_with("http") && !target.starts_with('#') {
+            if is_of_this_tree(&target) {
                 assert!(folder.parent().unwrap().join(&target).exists(), "{document} links to {target}");
             }
         }

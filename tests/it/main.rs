@@ -11,6 +11,7 @@ mod cli;
 mod confinement;
 mod containers;
 mod documentation;
+mod fault_table;
 mod faults;
 mod fetcher;
 mod integrity;

@@ -85,13 +85,14 @@ pub fn request(
     stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.take(MAX_RESPONSE).read_to_end(&mut answer)?;
-    parse(&answer).ok_or_else(|| {
+    parse(&answer, false).ok_or_else(|| {
         let start = String::from_utf8_lossy(answer.get(..200).unwrap_or(&answer)).into_owned();
         io::Error::other(format!("expected an HTTP response, got `{}`", start.escape_debug()))
     })
 }
 
-fn parse(answer: &[u8]) -> Option<Response> {
+/// Reads an answer. `bare` is for one to `HEAD`, which has no body whatever its length says.
+pub(crate) fn parse(answer: &[u8], bare: bool) -> Option<Response> {
     let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
     let head = std::str::from_utf8(answer.get(..end)?).ok()?;
     let body = answer.get(end + 4..)?;
@@ -102,7 +103,9 @@ fn parse(answer: &[u8]) -> Option<Response> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
     let value_of = |name: &str| headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let body = if value_of("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+    let body = if bare {
+        Vec::new()
+    } else if value_of("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
         join_chunks(body)?
     } else {
         match value_of("content-length") {
@@ -134,9 +137,10 @@ mod tests {
 
     #[test]
     fn a_sized_and_a_chunked_body_read_the_same() {
-        let sized = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+        let sized = parse(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", false).unwrap();
         let chunked = parse(
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;x=1\r\nllo\r\n0\r\n\r\n",
+            false,
         );
         assert_eq!(sized.body, b"hello");
         assert_eq!(chunked.unwrap().body, sized.body);
@@ -145,8 +149,9 @@ mod tests {
 
     #[test]
     fn a_body_that_ends_early_is_no_response() {
-        assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello").is_none());
-        assert!(parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel").is_none());
-        assert!(parse(b"HTTP/1.1 200 OK\r\n").is_none());
+        assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello", false).is_none());
+        assert!(parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", false).is_none());
+        assert!(parse(b"HTTP/1.1 200 OK\r\n", false).is_none());
+        assert!(parse(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", true).is_some());
     }
 }

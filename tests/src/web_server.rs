@@ -33,9 +33,17 @@ impl WebServer {
     /// # Panics
     /// When it does not start.
     pub fn nginx_with_tls() -> Self {
+        Self::nginx_with_certificate(make_certificate)
+    }
+
+    /// The same with a certificate that is made as [`make_certificate`] does, or otherwise.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn nginx_with_certificate(make: fn(&Path)) -> Self {
         let tls_port = free_port();
         let mut server = Self::start("nginx", |folder, port| {
-            make_certificate(Path::new(folder));
+            make(Path::new(folder));
             let listen = format!(
                 "listen 127.0.0.1:{port}; listen 127.0.0.1:{tls_port} ssl;\n\
                  ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;"
@@ -84,6 +92,16 @@ impl WebServer {
     /// Its address.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The port it listens on without TLS.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The port it listens on with TLS, if it does.
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls_port
     }
 
     /// Its address with TLS.
