@@ -5,7 +5,6 @@
 //! written to disk. A crash in between leaves no receipt, and the next run begins again.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
 
 use handoff::{Receipt, SafePath};
@@ -48,8 +47,7 @@ pub fn publish(volume: &Volume, model: &VerifiedModel, receipt: &Receipt) -> Res
     }
     let path = volume.layout().receipt();
     receipt.write(&path).map_err(failed("write", &path))?;
-    let staging = volume.layout().staging();
-    fs::remove_dir_all(&staging).map_err(failed("clear", &staging))?;
+    volume.clear_staging()?;
     Ok(())
 }
 

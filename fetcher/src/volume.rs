@@ -198,6 +198,23 @@ impl Volume {
         }
     }
 
+    /// The model's directory, if no receipt vouches for what is in it.
+    pub fn unclaimed(&self) -> Option<&Directory> {
+        matches!(self.state.kind(RECEIPT_NAME), Ok(None)).then_some(&self.model)
+    }
+
+    /// Removes the staging area, if there is one.
+    ///
+    /// # Errors
+    /// See [`VolumeError`].
+    pub fn clear_staging(&self) -> Result<(), VolumeError> {
+        let path = self.layout.staging();
+        match fs::remove_dir_all(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("clear", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// Sets the receipt aside: from here to the new receipt, the volume holds no model.
     ///
     /// # Errors

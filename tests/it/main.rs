@@ -10,6 +10,7 @@ mod catalog;
 mod cli;
 mod confinement;
 mod containers;
+mod crashes;
 mod documentation;
 mod fault_table;
 mod faults;

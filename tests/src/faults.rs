@@ -13,6 +13,7 @@ mod certificates;
 mod connections;
 mod content;
 mod documents;
+pub(crate) mod fetch;
 mod listings;
 mod mlflow;
 mod ranges;
@@ -20,10 +21,12 @@ mod redirects;
 mod run;
 mod statuses;
 mod tls;
-mod watcher;
-mod world;
+pub(crate) mod watcher;
+pub(crate) mod world;
 
+pub use fetch::{End, Run};
 pub use run::{Report, run};
+pub use watcher::Seen;
 pub use world::{Source, World};
 
 /// Which requests a fault is for.

@@ -103,7 +103,8 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     );
     tracker.planned(plan.total_bytes(), plan.files.len());
     let area = volume.staging()?;
-    let staging = Staging::open(&area, &plan, volume.boot_id()).map_err(failed("open", area.path()))?;
+    let staging = Staging::open(&area, &plan, volume.boot_id(), volume.unclaimed());
+    let staging = staging.map_err(failed("open", area.path()))?;
     let allocated = staging.allocated().map_err(failed("look at", area.path()))?;
     let memory_limit = memory::container_limit();
     volume.check_space(plan.files.iter().filter_map(|file| file.size), allocated, memory_limit)?;
@@ -191,6 +192,10 @@ fn already_there(volume: &Volume, receipt: &Receipt) -> Result<String, Error> {
         let renewed = Receipt { boot_id: volume.boot_id().to_owned(), ..receipt.clone() };
         let path = volume.layout().receipt();
         renewed.write(&path).map_err(failed("write", &path))?;
+    }
+    // There is one if the run that wrote the receipt was cut off right after. The model is whole all the same.
+    if let Err(error) = volume.clear_staging() {
+        tracing::warn!("{}", chain::line(&error));
     }
     Ok(success_line(receipt, "already in place"))
 }

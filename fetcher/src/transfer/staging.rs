@@ -4,6 +4,9 @@
 //! The mark is a digest over the plan: a plan that differs in anything, a size, an ETag, a path, starts with an
 //! empty area. It also names the boot of the node: what was written before a restart of the node may be lost
 //! without a trace, so of that only files are kept whose digest is known beforehand.
+//!
+//! A run that was cut off while it put files into place has moved some of them already. They are taken back, to be
+//! hashed again like everything that an earlier run left.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +18,7 @@ use handoff::Sha256Digest;
 use super::extents::Extents;
 use super::journal::{self, Journal};
 use crate::confined::{Access, Directory, Place};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlannedFile};
 
 const MARK: &str = "plan.sha256";
 const PARTS: &str = "parts";
@@ -34,11 +37,16 @@ pub struct Staging {
 
 impl Staging {
     /// Opens the area, empty unless it was left by the same plan. `boot_id` names this boot of the
-    /// node.
+    /// node; `unclaimed` is the directory of the model, if no receipt vouches for what is in it.
     ///
     /// # Errors
     /// As the file system does.
-    pub fn open(area: &Directory, plan: &Plan, boot_id: &str) -> io::Result<Self> {
+    pub fn open(
+        area: &Directory,
+        plan: &Plan,
+        boot_id: &str,
+        unclaimed: Option<&Directory>,
+    ) -> io::Result<Self> {
         let digest = digest(plan)?;
         let found = read_mark(area)?;
         let mut lines = found.lines();
@@ -51,6 +59,12 @@ impl Staging {
             kept.retain(|number, kept| {
                 let Some(file) = plan.files.get(*number) else { return false };
                 let vouched = !file.expected.is_empty() || (same_boot && !boot_id.is_empty());
+                if let Some(model) = unclaimed
+                    && vouched
+                    && file.size == Some(kept.bytes())
+                {
+                    take_back(model, file, &parts, &part(*number));
+                }
                 let part = parts.file(&part(*number), Access::Read).and_then(|part| part.metadata());
                 let whole = part.is_ok_and(|part| part.len() >= kept.end());
                 let fits = file.size.is_some_and(|size| kept.end() <= size);
@@ -109,6 +123,21 @@ impl Staging {
     }
 }
 
+/// Moves a file that was whole back from its final name, if it is there and not here. What cannot be is fetched again.
+fn take_back(model: &Directory, file: &PlannedFile, parts: &Directory, name: &str) {
+    let path = file.path.as_str();
+    let is_ours = || {
+        let found = model.file(path, Access::Read)?.metadata()?;
+        io::Result::Ok(found.nlink() == 1 && Some(found.len()) == file.size)
+    };
+    if matches!(parts.kind(name), Ok(None)) && is_ours().unwrap_or(false) {
+        match model.rename(path, parts, name) {
+            Ok(()) => tracing::debug!("taken back to be verified again: {path}"),
+            Err(error) => tracing::debug!("cannot take {path} back: {error}"),
+        }
+    }
+}
+
 fn part(index: usize) -> String {
     format!("{index:06}.part")
 }
@@ -140,7 +169,7 @@ fn digest(plan: &Plan) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Expected, PlannedFile, Source};
+    use crate::plan::{Expected, Source};
     use handoff::{Integrity, ModelId, Resolved};
 
     fn plan(store: &str, size: u64) -> Plan {
@@ -158,7 +187,7 @@ mod tests {
 
     /// Opens the area, tells how much of the file is kept, and leaves four bytes of it.
     fn left(folder: &std::path::Path, plan: &Plan, boot_id: &str) -> u64 {
-        let area = Staging::open(&Directory::open(folder).unwrap(), plan, boot_id).unwrap();
+        let area = Staging::open(&Directory::open(folder).unwrap(), plan, boot_id, None).unwrap();
         let found = area.kept(0).map_or(0, Extents::bytes);
         fs::write(area.file(0).path(), "part").unwrap();
         let mut landed = Extents::default();
@@ -193,7 +222,43 @@ mod tests {
         assert_eq!(left(folder.path(), &plan, "two"), 0);
         assert_eq!(left(folder.path(), &plan, "three"), 4);
         fs::write(folder.path().join("parts/000000.part"), "par").unwrap();
-        let area = Staging::open(&Directory::open(folder.path()).unwrap(), &plan, "three").unwrap();
+        let area = Staging::open(&Directory::open(folder.path()).unwrap(), &plan, "three", None).unwrap();
         assert_eq!(area.kept(0), None, "shorter than the journal says");
+    }
+
+    #[test]
+    fn what_was_moved_into_place_is_taken_back_while_no_receipt_vouches_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (area, placed) = (folder.path().join("area"), folder.path().join("model/a"));
+        fs::create_dir(&area).unwrap();
+        fs::create_dir(placed.parent().unwrap()).unwrap();
+        let (area, model) =
+            (Directory::open(&area).unwrap(), Directory::open(placed.parent().unwrap()).unwrap());
+        let plan = plan("https://h/a", 4);
+        let kept = |unclaimed| {
+            let area = Staging::open(&area, &plan, "boot", unclaimed).unwrap();
+            (area.kept(0).map_or(0, Extents::bytes), area)
+        };
+        let is_there = |content: &str| {
+            let (_, area) = kept(None);
+            let mut landed = Extents::default();
+            landed.insert(0..4);
+            area.journal().unwrap().write(vec![(0, landed)]).unwrap();
+            let _ = fs::remove_file(area.file(0).path());
+            let _ = fs::remove_file(&placed);
+            fs::write(&placed, content).unwrap();
+        };
+        is_there("part");
+        assert_eq!(kept(None).0, 0, "a receipt may vouch for it");
+        assert!(placed.exists());
+        is_there("part");
+        assert_eq!(kept(Some(&model)).0, 4);
+        assert!(!placed.exists());
+        is_there("other size");
+        assert_eq!(kept(Some(&model)).0, 0);
+        is_there("part");
+        fs::hard_link(&placed, folder.path().join("another name")).unwrap();
+        assert_eq!(kept(Some(&model)).0, 0, "somebody else may have it open by its other name");
+        assert!(placed.exists());
     }
 }

@@ -1,50 +1,21 @@
 //! Runs a case: once with the fault, and after a failure once more without it.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use handoff::{Layout, Receipt};
 use tempfile::TempDir;
 
-use super::watcher::{Seen, Watcher, files};
+use super::fetch::{self, End, Run, model_folder};
 use super::{Case, Harm, Source, World};
 use crate::fault_proxy::{FaultProxy, tcp::TcpProxy};
 use crate::fault_server::Request;
-use crate::{binaries, poll};
 
-/// Longest run, which is longer than the deadline that the fetcher is given.
-const LONGEST: Duration = Duration::from_secs(45);
-/// The usual settings: several connections and little patience.
-const SETTINGS: [(&str, &str); 4] = [
-    ("FETCHER_CONNECTIONS", "4"),
-    ("FETCHER_STALL_TIMEOUT", "1s"),
-    ("FETCHER_RETRY_ATTEMPTS", "3"),
-    ("FETCHER_DEADLINE", "20s"),
-];
 /// No run may take more memory: a few times what buffers, the HTTP library and a small document need.
 const MOST_KIB: u64 = 160 * 1024;
 /// Bytes that a second run may be sent without needing them: of answers that another connection was faster with.
 const IN_FLIGHT: u64 = 2_500_000;
-
-/// How one run of the fetcher ended.
-#[derive(Clone, Debug)]
-pub struct Run {
-    /// The exit code; none when it had to be killed.
-    pub code: Option<i32>,
-    /// The termination message.
-    pub last_words: String,
-    /// The log.
-    pub log: String,
-    /// How long it took.
-    pub took: Duration,
-    /// What was seen meanwhile.
-    pub seen: Seen,
-}
 
 /// What came of a case.
 #[derive(Clone, Debug)]
@@ -80,7 +51,7 @@ pub fn run(case: &Case) -> Report {
     let strikes = Arc::new(AtomicUsize::new(0));
     let proxy = Proxy::start(case, &world, &strikes);
     let volume = tempfile::tempdir().expect("a folder for the model");
-    let first = fetch(&world, proxy.port(), &volume, &case.settings);
+    let first = fetch::fetch(&world, proxy.port(), &volume, &case.settings, End::Itself);
     let mut report = Report {
         name: case.name.clone(),
         strikes: strikes.load(Ordering::Relaxed),
@@ -100,7 +71,7 @@ pub fn run(case: &Case) -> Report {
     }
     let is_wrong_source = matches!(case.harm, Harm::Source);
     if case.code != 0 && !is_wrong_source {
-        let again = fetch(&world, proxy.port(), &volume, &[]);
+        let again = fetch::fetch(&world, proxy.port(), &volume, &[], End::Itself);
         let receipt = Receipt::read(&Layout::new(model_folder(volume.path()), None).receipt());
         report.resumed_bytes = receipt.map_or(0, |receipt| receipt.resumed_bytes);
         let total: u64 = world.expected().values().map(|content| length(content)).sum();
@@ -190,38 +161,6 @@ fn length(content: &[u8]) -> u64 {
     u64::try_from(content.len()).unwrap_or(u64::MAX)
 }
 
-/// The folder of the model on a volume.
-fn model_folder(volume: &Path) -> PathBuf {
-    volume.join("model")
-}
-
-/// Runs the fetcher, watched.
-fn fetch(world: &World, port: u16, volume: &TempDir, settings: &[(&str, &str)]) -> Run {
-    let (words, log) = (volume.path().join("termination-log"), volume.path().join("log"));
-    let _ = fs::remove_file(&words);
-    let model = model_folder(volume.path());
-    let mut command = Command::new(binaries::fetcher());
-    command.args(world.arguments(port)).env_clear().envs(SETTINGS).envs(world.environment(port));
-    command.envs(settings.iter().copied()).env("MODEL_DIR", &model).env("FETCHER_TERMINATION_LOG", &words);
-    let to_log = File::create(&log).expect("a log file can be created");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(to_log);
-    let started = Instant::now();
-    let mut child = command.spawn().expect("the fetcher starts");
-    let watcher = Watcher::start(&model, world.expected().clone(), child.id());
-    let ended = poll::within(LONGEST, || child.try_wait().expect("the state of a child is known"));
-    if ended.is_none() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    Run {
-        code: ended.and_then(|status| status.code()),
-        took: started.elapsed(),
-        seen: watcher.end(),
-        last_words: fs::read_to_string(&words).unwrap_or_default(),
-        log: fs::read_to_string(&log).unwrap_or_default(),
-    }
-}
-
 impl Report {
     fn problem(&mut self, what: String) {
         self.problems.push(what);
@@ -282,21 +221,7 @@ impl Report {
 
     /// The model must be there, byte for byte, and the receipt say so.
     fn judge_end(&mut self, volume: &Path, world: &World) {
-        let model = model_folder(volume);
-        let content = |path: std::path::PathBuf| {
-            let name = path.strip_prefix(&model).unwrap_or(&path).display().to_string();
-            (name, fs::read(&path).unwrap_or_default())
-        };
-        let there: BTreeMap<_, _> = files(&model).into_iter().map(content).collect();
-        if &there != world.expected() {
-            let names: Vec<_> = there.keys().collect();
-            self.problem(format!("expected the whole model, got {names:?} or other content"));
-        }
-        match Receipt::read(&Layout::new(model, None).receipt()) {
-            Ok(receipt) if receipt.files.len() == world.expected().len() => {}
-            Ok(receipt) => self.problem(format!("the receipt names {} files", receipt.files.len())),
-            Err(error) => self.problem(format!("no usable receipt: {error}")),
-        }
+        self.problems.extend(fetch::what_is_missing(volume, world));
     }
 }
 

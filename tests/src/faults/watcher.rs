@@ -97,7 +97,7 @@ impl Look {
 }
 
 /// Every file below a model directory, but for the fetcher's own state.
-pub(super) fn files(model: &Path) -> Vec<PathBuf> {
+pub(crate) fn files(model: &Path) -> Vec<PathBuf> {
     let (mut files, mut folders) = (Vec::new(), vec![model.to_owned()]);
     while let Some(folder) = folders.pop() {
         for path in fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {

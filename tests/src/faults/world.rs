@@ -97,7 +97,7 @@ impl World {
     /// When it does not start.
     pub fn of(source: Source, alone: bool) -> Arc<Self> {
         if alone {
-            let mut world = Self::start(source);
+            let mut world = Self::start(source, model());
             world.other = Some(world.set_aside(&noise(LARGE + 8)[8..]));
             return Arc::new(world);
         }
@@ -106,13 +106,21 @@ impl World {
         if let Some(world) = found {
             return world;
         }
-        let world = Arc::new(Self::start(source));
+        let world = Arc::new(Self::start(source, model()));
         shared.retain(|(_, world)| world.strong_count() > 0);
         shared.push((source, Arc::downgrade(&world)));
         world
     }
 
-    fn start(source: Source) -> Self {
+    /// A store for a source that holds a model of these files.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn holding(source: Source, files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self::start(source, files)
+    }
+
+    fn start(source: Source, files: BTreeMap<String, Vec<u8>>) -> Self {
         let server = match source {
             Source::S3Catalog | Source::S3Prefix => {
                 let server = S3Server::start();
@@ -125,7 +133,7 @@ impl World {
                 Server::Web(WebServer::nginx_with_certificate(certificate.maker()))
             }
         };
-        let mut world = Self { source, server, expected: model(), other: None };
+        let mut world = Self { source, server, expected: files, other: None };
         match &world.server {
             Server::Mlflow(server) => world.register(server),
             Server::S3(_) | Server::Web(_) => world.publish(),
@@ -314,7 +322,7 @@ fn model() -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Bytes without a pattern, the same in every run.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {
