@@ -21,13 +21,31 @@ pub struct Outcome {
 
 /// A fetcher with a model directory of its own, and nothing of the surrounding environment.
 pub struct Fetcher {
-    folder: TempDir,
+    root: PathBuf,
+    _folder: Option<TempDir>,
     environment: Vec<(String, String)>,
+    termination_log: PathBuf,
 }
 
 impl Fetcher {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
+        let folder = tempfile::tempdir().unwrap();
+        Self::at(folder.path().to_owned(), Some(folder))
+    }
+
+    /// With its model directory on a volume that there is, and stays.
+    pub fn on(volume: &Path) -> Self {
+        Self::at(volume.to_owned(), None)
+    }
+
+    fn at(root: PathBuf, folder: Option<TempDir>) -> Self {
+        let termination_log = root.join("termination-log");
+        Self { root, _folder: folder, environment: Vec::new(), termination_log }
+    }
+
+    /// With its last words elsewhere than on the volume.
+    pub fn last_words_in(self, file: &Path) -> Self {
+        Self { termination_log: file.to_owned(), ..self }
     }
 
     pub fn with(mut self, name: &str, value: &str) -> Self {
@@ -42,7 +60,7 @@ impl Fetcher {
 
     /// The model directory.
     pub fn model(&self) -> PathBuf {
-        self.folder.path().join("model")
+        self.root.join("model")
     }
 
     pub fn layout(&self) -> Layout {
@@ -66,7 +84,7 @@ impl Fetcher {
     }
 
     pub fn termination_log(&self) -> PathBuf {
-        self.folder.path().join("termination-log")
+        self.termination_log.clone()
     }
 
     pub fn run(&self, arguments: &[&str]) -> Outcome {

@@ -11,6 +11,8 @@ mod cli;
 mod confinement;
 mod containers;
 mod crashes;
+mod disk;
+mod disk_faults;
 mod documentation;
 mod fault_table;
 mod faults;
