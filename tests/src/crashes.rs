@@ -82,6 +82,8 @@ pub struct Toll {
     pub models: usize,
     /// Times that a file at a final name was looked at.
     pub checked: usize,
+    /// How many of these were not what they must be.
+    pub differing: usize,
     /// Bytes that were fetched more than once.
     pub refetched: u64,
     /// What is not as it must be; nothing when all is well.
@@ -161,6 +163,7 @@ impl Scene {
 
     fn judge(&mut self, run: &Run) {
         self.toll.checked += run.seen.checked;
+        self.toll.differing += run.seen.differing.len();
         if !run.seen.differing.is_empty() {
             self.problem(format!("saw wrong content at final names: {:?}", run.seen.differing));
         }
