@@ -8,6 +8,9 @@
 pub mod http;
 pub mod kserve_v2;
 pub mod mlflow;
+mod word;
+
+pub use word::{Certainty, Failure, Word, certainty};
 
 use std::time::Duration;
 
@@ -46,20 +49,6 @@ pub enum BodyCondition {
     NotFalse(String),
 }
 
-/// What the server said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// It has loaded the model.
-    Loaded,
-    /// It has not, or there was no telling.
-    NotLoaded {
-        /// The question, as `GET` and an address.
-        asked: String,
-        /// What came back instead, display-ready.
-        got: String,
-    },
-}
-
 /// A server, and what to ask it.
 #[derive(Clone, Debug)]
 pub struct Probe {
@@ -77,52 +66,63 @@ impl Probe {
         let deadline = tokio::time::Instant::now() + self.timeout;
         for question in &self.questions {
             let url = self.server.join(&question.path);
-            let problem = match tokio::time::timeout_at(deadline, http_client::get(&url)).await {
-                Ok(Ok(answer)) => question.judge(&answer).err(),
-                Ok(Err(error)) => Some(one_line::of_error(&error)),
-                Err(_) => Some(format!("no complete answer within {}", duration::print(self.timeout))),
+            let (certainty, got) = match tokio::time::timeout_at(deadline, http_client::get(&url)).await {
+                Ok(Ok(answer)) => match question.judge(&answer) {
+                    Ok(()) => continue,
+                    Err(problem) => problem,
+                },
+                Ok(Err(error)) => (certainty(Failure::Exchange(&error)), one_line::of_error(&error)),
+                Err(_) => {
+                    let timeout = duration::print(self.timeout);
+                    (certainty(Failure::Late), format!("no complete answer within {timeout}"))
+                }
             };
-            if let Some(got) = problem {
-                return Word::NotLoaded { asked: format!("GET {url}"), got };
-            }
+            let asked = format!("GET {url}");
+            return match certainty {
+                Certainty::Definite => Word::NotLoaded { asked, got },
+                Certainty::Unclear => Word::Unclear { asked, got },
+            };
         }
-        Word::Loaded
+        Word::Loaded { detail: None }
     }
 }
 
 impl Question {
-    /// Whether `answer` means "loaded"; if not, what it was instead.
+    /// Whether `answer` means "loaded"; if not, what it was instead and how much that proves.
     ///
     /// # Errors
     /// The difference, display-ready.
-    pub fn judge(&self, answer: &Answer) -> Result<(), String> {
+    pub fn judge(&self, answer: &Answer) -> Result<(), (Certainty, String)> {
         if answer.status != self.status {
-            return Err(format!("expected status {}, got {}", self.status.as_u16(), answer.status));
+            let got = format!("expected status {}, got {}", self.status.as_u16(), answer.status);
+            return Err((certainty(Failure::Status(answer.status)), got));
         }
+        let no = |got| Err((certainty(Failure::Body), got));
         let json = || {
             serde_json::from_slice::<Value>(&answer.body).map_err(|_| {
-                format!("expected JSON, got `{}`", quote(&String::from_utf8_lossy(&answer.body)))
+                let body = quote(&String::from_utf8_lossy(&answer.body));
+                (certainty(Failure::Garbage), format!("expected JSON, got `{body}`"))
             })
         };
         match &self.body {
             BodyCondition::Any => Ok(()),
             BodyCondition::Has(pointer) => match json()?.pointer(pointer) {
-                None | Some(Value::Null) => Err(format!("the answer has nothing at `{}`", quote(pointer))),
+                None | Some(Value::Null) => no(format!("the answer has nothing at `{}`", quote(pointer))),
                 Some(_) => Ok(()),
             },
             BodyCondition::Equals(pointer, expected) => match json()?.pointer(pointer) {
                 Some(found) if found == expected => Ok(()),
-                Some(found) => Err(format!(
+                Some(found) => no(format!(
                     "expected `{}` at `{}`, got `{}`",
                     quote(&expected.to_string()),
                     quote(pointer),
                     quote(&found.to_string())
                 )),
-                None => Err(format!("the answer has nothing at `{}`", quote(pointer))),
+                None => no(format!("the answer has nothing at `{}`", quote(pointer))),
             },
             BodyCondition::NotFalse(pointer) => match json() {
                 Ok(body) if body.pointer(pointer) == Some(&Value::Bool(false)) => {
-                    Err(format!("the answer says `false` at `{}`", quote(pointer)))
+                    no(format!("the answer says `false` at `{}`", quote(pointer)))
                 }
                 _ => Ok(()),
             },
@@ -140,7 +140,8 @@ mod tests {
 
     fn judge(body: BodyCondition, answer: &str) -> Result<(), String> {
         let question = Question { path: "/x".into(), status: StatusCode::OK, body };
-        question.judge(&Answer { status: StatusCode::OK, body: answer.to_owned().into() })
+        let answer = Answer { status: StatusCode::OK, body: answer.to_owned().into() };
+        question.judge(&answer).map_err(|(_, got)| got)
     }
 
     #[test]
@@ -148,7 +149,7 @@ mod tests {
         let question = Question { path: "/x".into(), status: StatusCode::OK, body: BodyCondition::Any };
         for code in [201, 204, 301, 307, 404, 500, 503] {
             let status = StatusCode::from_u16(code).unwrap();
-            let error = question.judge(&Answer { status, body: "ready".into() }).unwrap_err();
+            let (_, error) = question.judge(&Answer { status, body: "ready".into() }).unwrap_err();
             assert!(error.starts_with(&format!("expected status 200, got {code}")), "{error}");
         }
     }
