@@ -9,7 +9,7 @@ use std::io;
 
 use hyper::StatusCode;
 
-use crate::http_client::GetError;
+use crate::exchange::ExchangeError;
 
 /// What the server said about the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,17 +51,21 @@ impl Word {
 }
 
 /// Why a question was not answered with "loaded".
-#[derive(Clone, Copy, Debug)]
-pub enum Failure<'a> {
+#[derive(Debug)]
+pub enum Failure {
+    /// It could not be asked: what it takes is not there.
+    Unasked,
     /// There was no complete answer in time.
     Late,
     /// There was no complete answer.
-    Exchange(&'a GetError),
+    Exchange(ExchangeError),
     /// The answer has another status than the one that means "loaded".
     Status(StatusCode),
-    /// The answer can be read, and says that the model is not loaded, or is about another one.
-    Body,
-    /// The answer cannot be read.
+    /// The server knows this very model, and has not loaded it.
+    NotYet,
+    /// The answer can be read, and is about other models, another version or none.
+    Other,
+    /// The answer is not one of this kind of server.
     Garbage,
 }
 
@@ -75,16 +79,16 @@ pub enum Certainty {
 }
 
 /// How much it proves that a question failed like this.
-pub fn certainty(failure: Failure<'_>) -> Certainty {
+pub fn certainty(failure: &Failure) -> Certainty {
     let definite = match failure {
         // Nobody listens: whoever had loaded the model is gone, or has not got that far.
-        Failure::Exchange(GetError::Connect(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
+        Failure::Exchange(ExchangeError::Connect(error)) => error.kind() == io::ErrorKind::ConnectionRefused,
         // No such model, and not ready: what servers say by these. Other statuses are about the request or the server.
         Failure::Status(status) => {
-            matches!(status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE)
+            matches!(*status, StatusCode::NOT_FOUND | StatusCode::SERVICE_UNAVAILABLE)
         }
-        Failure::Body => true,
-        Failure::Late | Failure::Exchange(_) | Failure::Garbage => false,
+        Failure::NotYet | Failure::Other => true,
+        Failure::Unasked | Failure::Late | Failure::Exchange(_) | Failure::Garbage => false,
     };
     if definite { Certainty::Definite } else { Certainty::Unclear }
 }
@@ -95,26 +99,25 @@ mod tests {
 
     #[test]
     fn only_what_the_server_itself_says_about_the_model_is_definite() {
-        let connect = |kind| GetError::Connect(io::Error::from(kind));
-        let (refused, unreachable) =
-            (connect(io::ErrorKind::ConnectionRefused), connect(io::ErrorKind::HostUnreachable));
-        let reset = connect(io::ErrorKind::ConnectionReset);
-        for definite in [Failure::Exchange(&refused), Failure::Body] {
-            assert_eq!(certainty(definite), Certainty::Definite, "{definite:?}");
+        let connect = |kind| Failure::Exchange(ExchangeError::Connect(io::Error::from(kind)));
+        for definite in [connect(io::ErrorKind::ConnectionRefused), Failure::NotYet, Failure::Other] {
+            assert_eq!(certainty(&definite), Certainty::Definite, "{definite:?}");
         }
         for unclear in [
+            Failure::Unasked,
             Failure::Late,
             Failure::Garbage,
-            Failure::Exchange(&unreachable),
-            Failure::Exchange(&reset),
-            Failure::Exchange(&GetError::Closed),
-            Failure::Exchange(&GetError::TooLong),
+            connect(io::ErrorKind::HostUnreachable),
+            connect(io::ErrorKind::ConnectionReset),
+            Failure::Exchange(ExchangeError::Closed),
+            Failure::Exchange(ExchangeError::TooLong(1)),
         ] {
-            assert_eq!(certainty(unclear), Certainty::Unclear, "{unclear:?}");
+            assert_eq!(certainty(&unclear), Certainty::Unclear, "{unclear:?}");
         }
         for code in 100..600 {
             let expected = if [404, 503].contains(&code) { Certainty::Definite } else { Certainty::Unclear };
-            assert_eq!(certainty(Failure::Status(StatusCode::from_u16(code).unwrap())), expected, "{code}");
+            let status = StatusCode::from_u16(code).unwrap();
+            assert_eq!(certainty(&Failure::Status(status)), expected, "{code}");
         }
     }
 }
