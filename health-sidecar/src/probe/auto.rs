@@ -90,7 +90,7 @@ impl Auto {
                 Err(unanswered) if still_fits(&unanswered.failure) => {
                     return candidate.unanswered(unanswered, &target.server);
                 }
-                Err(_) => info!("no longer {} at {}", candidate.kind.name, target.server),
+                Err(_) => info!("no longer {} at {}", candidate.kind.name, address(&target.server)),
             }
         }
         self.found.set(None);
@@ -108,7 +108,7 @@ impl Auto {
             match next(answer.as_ref().err().map(|unanswered| &unanswered.failure)) {
                 Next::Found => {
                     self.found.set(Some(index));
-                    info!("found {} at {}", candidate.kind.name, target.server);
+                    info!("{}", candidate.found(&target.server));
                     return match answer {
                         Ok(()) => candidate.loaded(&target.server),
                         Err(unanswered) => candidate.unanswered(unanswered, &target.server),
@@ -127,7 +127,7 @@ impl Auto {
                 accounts.push(account(candidate.kind.name, &unanswered));
             }
         }
-        let asked = format!("auto {}", target.server);
+        let asked = format!("auto {}", address(&target.server));
         let got = format!("found no server that knows {}: {}", self.model, accounts.join("; "));
         let got = one_line::of(&got, one_line::LONGEST);
         if definite { Word::NotLoaded { asked, got } } else { Word::Unclear { asked, got } }
@@ -137,15 +137,13 @@ impl Auto {
 impl Candidate {
     async fn ask(&self, target: &Target, deadline: Instant) -> Result<(), Unanswered> {
         if let Some(question) = &self.recognised_by {
-            let recognised = target.ask_question(question, deadline).await;
-            // "Not yet" is for the kind itself to say.
-            recognised?;
+            target.ask_question(question, deadline).await?;
         }
         target.ask(&self.kind, deadline).await
     }
 
     fn found(&self, server: &HttpUrl) -> String {
-        format!("found {} at {server}", self.kind.name)
+        format!("found {} at {}", self.kind.name, address(server))
     }
 
     fn loaded(&self, server: &HttpUrl) -> Word {
@@ -156,6 +154,11 @@ impl Candidate {
         let got = format!("{} ({})", unanswered.got, self.found(server));
         Unanswered { got, ..unanswered }.into_word()
     }
+}
+
+/// The server's address as people write it.
+fn address(server: &HttpUrl) -> String {
+    server.to_string().trim_end_matches('/').to_owned()
 }
 
 /// Whether a kind that was found may still be there although it was not answered with "loaded".
@@ -178,7 +181,9 @@ fn next(failure: Option<&Failure>) -> Next {
             429 | 500.. => Next::Stop,
             _ => Next::Another,
         },
-        Some(Failure::Exchange(ExchangeError::Protocol(..) | ExchangeError::Closed)) => Next::AnotherProtocol,
+        Some(Failure::Exchange(
+            ExchangeError::Protocol(..) | ExchangeError::Closed | ExchangeError::Exchange(_),
+        )) => Next::AnotherProtocol,
         Some(Failure::Exchange(_) | Failure::Late | Failure::Unasked) => Next::Stop,
     }
 }
@@ -191,4 +196,44 @@ fn account(kind: &str, unanswered: &Unanswered) -> String {
         _ => unanswered.got.clone(),
     };
     one_line::of(format!("{kind} {path} {said}").trim(), LONGEST_ACCOUNT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use hyper::StatusCode;
+
+    use super::*;
+
+    fn status(code: u16) -> Failure {
+        Failure::Status(StatusCode::from_u16(code).unwrap())
+    }
+
+    #[test]
+    fn only_a_word_about_the_model_makes_a_kind_and_only_a_readable_one_unmakes_it() {
+        let refused = || Failure::Exchange(ExchangeError::Connect(io::ErrorKind::ConnectionRefused.into()));
+        let closed = || Failure::Exchange(ExchangeError::Closed);
+        // How a kind was answered, what follows while searching, and whether one that was found still fits.
+        for (failure, then, fits) in [
+            (Failure::NotYet, Next::Found, true),
+            (Failure::Other, Next::Another, false),
+            (Failure::Garbage, Next::Another, false),
+            (status(302), Next::Another, false),
+            (status(401), Next::Another, false),
+            (status(404), Next::Another, false),
+            (status(501), Next::Another, true),
+            (status(503), Next::Another, true),
+            (status(429), Next::Stop, true),
+            (status(500), Next::Stop, true),
+            (status(504), Next::Stop, true),
+            (Failure::Late, Next::Stop, true),
+            (Failure::Unasked, Next::Stop, true),
+            (refused(), Next::Stop, true),
+            (closed(), Next::AnotherProtocol, true),
+        ] {
+            assert_eq!((next(Some(&failure)), still_fits(&failure)), (then, fits), "{failure:?}");
+        }
+        assert_eq!(next(None), Next::Found);
+    }
 }
