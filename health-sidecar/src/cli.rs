@@ -45,20 +45,35 @@ pub struct ServeFlags {
     /// Address to serve on; the default is every address, IPv4 and IPv6 alike
     #[arg(long, env = "HEALTH_LISTEN", value_name = "ADDRESS:PORT", default_value = "[::]:8090")]
     pub listen: String,
-    /// Kind of model server: mlflow, kserve-v2 (Open Inference Protocol) or http (see --http-path); required
+    /// Kind of model server: auto (find out which), kserve-v2 (Open Inference Protocol), kserve-v1, triton,
+    /// tensorflow-serving, torchserve, openai (vLLM, SGLang, TGI, llama.cpp), ollama, mlflow, http (see --http-path),
+    /// grpc (see --grpc-service) or tcp (proves least); required
     #[arg(long, env = "HEALTH_SERVER", value_name = "KIND")]
     pub server: Option<String>,
-    /// Address of the model server
+    /// Address of the model server; of the management API for torchserve
     #[arg(long, env = "HEALTH_SERVER_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
     pub server_url: String,
-    /// Name by which a kserve-v2 server knows the model [default: the model's name]
+    /// Name by which the server knows the model, where it is asked by name [default: the model's name]
     #[arg(long, env = "HEALTH_SERVER_MODEL", value_name = "NAME")]
     pub server_model: Option<String>,
+    /// Version as the server numbers it; for kserve-v2, triton, tensorflow-serving, torchserve and auto [default: any]
+    #[arg(long, env = "HEALTH_SERVER_MODEL_VERSION", value_name = "VERSION")]
+    pub server_model_version: Option<String>,
 
+    /// Headers to send with each question: a file, if it begins with /, else `name: value` in each line; prefer a file for
+    /// secrets [default: none]
+    #[arg(long, env = "HEALTH_HTTP_HEADERS", value_name = "FILE|LINES", hide_env_values = true)]
+    pub http_headers: Option<String>,
+    /// For http: GET, HEAD, POST or PUT [default: GET, POST with a body]
+    #[arg(long, env = "HEALTH_HTTP_METHOD", value_name = "METHOD")]
+    pub http_method: Option<String>,
     /// For http: path to ask for [default: /health]
     #[arg(long, env = "HEALTH_HTTP_PATH", value_name = "PATH")]
     pub http_path: Option<String>,
-    /// For http: status that means "loaded" [default: 200]
+    /// For http: the request's body, as JSON unless a header says otherwise [default: none]
+    #[arg(long, env = "HEALTH_HTTP_BODY", value_name = "TEXT", hide_env_values = true)]
+    pub http_body: Option<String>,
+    /// For http: statuses that mean "loaded", with commas between them [default: 200]
     #[arg(long, env = "HEALTH_HTTP_STATUS", value_name = "STATUS")]
     pub http_status: Option<String>,
     /// For http: JSON pointer to what the answer must have, such as /data/0/id [default: none, any body will do]
@@ -67,6 +82,9 @@ pub struct ServeFlags {
     /// For http: value that must be at the pointer, as JSON or as plain text [default: any but null]
     #[arg(long, env = "HEALTH_HTTP_VALUE", value_name = "VALUE")]
     pub http_value: Option<String>,
+    /// For grpc and auto: service whose health to ask for [default: the server as a whole; for auto the model's name]
+    #[arg(long, env = "HEALTH_GRPC_SERVICE", value_name = "NAME")]
+    pub grpc_service: Option<String>,
 
     /// Time between probes of a loaded model server; a loading one is asked at least twice a second
     #[arg(long, env = "HEALTH_PROBE_INTERVAL", value_name = "DURATION", default_value = "5s")]

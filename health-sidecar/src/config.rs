@@ -11,16 +11,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use handoff::{Layout, duration};
-use hyper::StatusCode;
 use tracing::Level;
 
 use crate::cli::{CheckFlags, ServeFlags};
 use crate::expected::Expected;
+use crate::http_headers::HeadersError;
 use crate::http_url::{HttpUrl, UrlError};
 use crate::logging::{LogFormat, Logging};
 use crate::one_line;
-use crate::probe::{self, BodyCondition, Probe, Question};
+use crate::probe::Probe;
 use crate::readiness::Rules;
+
+mod server;
 
 /// Longest model name or version, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -97,6 +99,14 @@ pub enum ConfigError {
         /// Why.
         source: UrlError,
     },
+    /// Its value is not a list of headers. That is not quoted: it holds secrets.
+    #[error("{setting} cannot be used")]
+    Headers {
+        /// The setting.
+        setting: Setting,
+        /// Why.
+        source: HeadersError,
+    },
     /// It has no effect as things are, which cannot be what was meant.
     #[error("{setting} has no effect without {without}")]
     Idle {
@@ -116,6 +126,9 @@ impl ConfigError {
                 "`health-sidecar --help` explains every setting; an unset one has its default"
             }
             Self::Url { .. } => "the model server and the sidecar are asked over plain HTTP, within the Pod",
+            Self::Headers { .. } => {
+                "one header in each line, as `name: value`, or the path of a file with such lines"
+            }
             Self::Idle { .. } => "unset it, or set what it belongs to",
         }
     }
@@ -149,11 +162,7 @@ impl ServeConfig {
                 &flags.listen,
                 "an address and a port, such as `[::]:8090`",
             )?,
-            probe: Probe {
-                server: url(Setting("HEALTH_SERVER_URL"), &flags.server_url)?,
-                questions: questions(&flags)?,
-                timeout,
-            },
+            probe: server::probe(&flags, timeout)?,
             probe_interval,
             rules: Rules {
                 failures,
@@ -192,79 +201,6 @@ impl CheckConfig {
             wait: duration_within(Setting("HEALTH_WAIT"), &flags.wait, Duration::ZERO..=duration::LONGEST)?,
         })
     }
-}
-
-fn questions(flags: &ServeFlags) -> Result<Vec<Question>, ConfigError> {
-    let kind = flags.server.as_deref().ok_or(ConfigError::Missing {
-        setting: Setting("HEALTH_SERVER"),
-        hint: "set it to `mlflow`, `kserve-v2` or `http`: each kind of server says \"loaded\" in its own way",
-    })?;
-    if kind != "kserve-v2" && flags.server_model.is_some() {
-        let setting = Setting("HEALTH_SERVER_MODEL");
-        return Err(ConfigError::Idle { setting, without: "HEALTH_SERVER=kserve-v2" });
-    }
-    let for_http = [
-        (Setting("HEALTH_HTTP_PATH"), &flags.http_path),
-        (Setting("HEALTH_HTTP_STATUS"), &flags.http_status),
-        (Setting("HEALTH_HTTP_POINTER"), &flags.http_pointer),
-        (Setting("HEALTH_HTTP_VALUE"), &flags.http_value),
-    ];
-    if kind != "http"
-        && let Some((setting, _)) = for_http.into_iter().find(|(_, value)| value.is_some())
-    {
-        return Err(ConfigError::Idle { setting, without: "HEALTH_SERVER=http" });
-    }
-    match kind {
-        "mlflow" => Ok(probe::mlflow::questions()),
-        "kserve-v2" => {
-            let named = name(Setting("HEALTH_SERVER_MODEL"), flags.server_model.clone())?;
-            let model = named.or_else(|| flags.model_name.clone()).ok_or(ConfigError::Missing {
-                setting: Setting("HEALTH_SERVER_MODEL"),
-                hint: "set it or MODEL_NAME: a `kserve-v2` server is asked about a model by name",
-            })?;
-            Ok(probe::kserve_v2::questions(&model))
-        }
-        "http" => http_questions(flags),
-        other => Err(invalid(Setting("HEALTH_SERVER"), "`mlflow`, `kserve-v2` or `http`", other)),
-    }
-}
-
-fn http_questions(flags: &ServeFlags) -> Result<Vec<Question>, ConfigError> {
-    let path = flags.http_path.as_deref().unwrap_or("/health");
-    if !probe::http::is_path(path) {
-        return Err(invalid(Setting("HEALTH_HTTP_PATH"), "a path that starts with `/`", path));
-    }
-    let status = match &flags.http_status {
-        None => StatusCode::OK,
-        Some(text) => {
-            let expected = "a status from 200 to 599";
-            let status: StatusCode = parsed(Setting("HEALTH_HTTP_STATUS"), text, expected)?;
-            if !(200..600).contains(&status.as_u16()) {
-                return Err(invalid(Setting("HEALTH_HTTP_STATUS"), expected, text));
-            }
-            status
-        }
-    };
-    let body = match (&flags.http_pointer, &flags.http_value) {
-        (None, None) => BodyCondition::Any,
-        (None, Some(_)) => {
-            let setting = Setting("HEALTH_HTTP_VALUE");
-            return Err(ConfigError::Idle { setting, without: "HEALTH_HTTP_POINTER" });
-        }
-        (Some(pointer), _) if !probe::http::is_pointer(pointer) => {
-            return Err(invalid(
-                Setting("HEALTH_HTTP_POINTER"),
-                "a JSON pointer such as `/data/0/id`",
-                pointer,
-            ));
-        }
-        (Some(pointer), None) => BodyCondition::Has(pointer.clone()),
-        (Some(_), Some(value)) if value.is_empty() => {
-            return Err(invalid(Setting("HEALTH_HTTP_VALUE"), "a value", value));
-        }
-        (Some(pointer), Some(value)) => BodyCondition::Equals(pointer.clone(), probe::http::value(value)),
-    };
-    Ok(probe::http::questions(path.to_owned(), status, body))
 }
 
 fn name(setting: Setting, value: Option<String>) -> Result<Option<String>, ConfigError> {

@@ -1,27 +1,24 @@
-//! One GET at a time, over a connection of its own, with a bounded answer.
+//! One request at a time, over a connection of its own, with a bounded answer.
 //!
 //! A fresh connection per question costs little within a Pod and cannot be stale: a server that restarted
 //! since the last question is seen as it is now. Redirects are not followed, since the question is what *this*
 //! server says. The caller bounds the time; this module bounds the bytes.
 
-use std::error::Error;
-use std::io;
 use std::pin::pin;
 
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
-use hyper::body::{Body, Bytes};
+use http_body_util::Full;
+use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, header};
+use hyper::{HeaderMap, Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use crate::exchange::{ExchangeError, MAX_HEAD_BYTES, USER_AGENT, read_bounded};
 use crate::http_url::HttpUrl;
 
-/// Longest body that is read; a longer one is an error.
+/// Longest body of an answer to [`get`].
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
-/// Longest head of an answer.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-const USER_AGENT: &str = concat!("health-sidecar/", env!("CARGO_PKG_VERSION"));
+const PROTOCOL: &str = "HTTP";
 
 /// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,86 +29,52 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Why there is no complete answer.
-#[derive(Debug, thiserror::Error)]
-pub enum GetError {
-    /// Nobody listens, or the name has no address.
-    #[error("{}", describe_io(.0))]
-    Connect(io::Error),
-    /// The address does not make a request.
-    #[error("not an address that can be asked")]
-    Address(#[source] hyper::http::Error),
-    /// The peer closed or reset the connection before the answer was complete.
-    #[error("the connection was closed before the answer was complete")]
-    Closed,
-    /// The peer does not speak HTTP.
-    #[error("the answer is not HTTP")]
-    NotHttp(#[source] hyper::Error),
-    /// Any other failure of the exchange.
-    #[error("the exchange failed")]
-    Exchange(#[source] hyper::Error),
-    /// The body is longer than [`MAX_BODY_BYTES`].
-    #[error("the answer is longer than {MAX_BODY_BYTES} bytes")]
-    TooLong,
-}
-
 /// Asks for `url` and reads the whole answer.
 ///
 /// # Errors
-/// See [`GetError`].
-pub async fn get(url: &HttpUrl) -> Result<Answer, GetError> {
-    let stream = TcpStream::connect((url.host(), url.port())).await.map_err(GetError::Connect)?;
-    let request = Request::get(url.path())
+/// See [`ExchangeError`].
+pub async fn get(url: &HttpUrl) -> Result<Answer, ExchangeError> {
+    send(Method::GET, url, &HeaderMap::new(), Bytes::new(), MAX_BODY_BYTES).await
+}
+
+/// Sends a request and reads the whole answer, if its body is no longer than `longest`.
+///
+/// # Errors
+/// See [`ExchangeError`].
+pub async fn send(
+    method: Method,
+    url: &HttpUrl,
+    headers: &HeaderMap,
+    body: Bytes,
+    longest: usize,
+) -> Result<Answer, ExchangeError> {
+    let stream = TcpStream::connect((url.host(), url.port())).await.map_err(ExchangeError::Connect)?;
+    let mut request = Request::builder()
+        .method(method)
+        .uri(url.path())
         .header(header::HOST, url.authority())
         .header(header::USER_AGENT, USER_AGENT)
         .header(header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())
-        .map_err(GetError::Address)?;
+        .body(Full::new(body))
+        .map_err(ExchangeError::Address)?;
+    // Theirs win, `Host` included: some servers are told apart by it.
+    request.headers_mut().extend(headers.clone());
+    let failed = |error| ExchangeError::of(PROTOCOL, error);
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
         .await
-        .map_err(classify)?;
+        .map_err(failed)?;
     let mut exchange = pin!(async move {
-        let response = sender.send_request(request).await.map_err(classify)?;
+        let response = sender.send_request(request).await.map_err(failed)?;
         let status = response.status();
-        Ok(Answer { status, body: read_bounded(response.into_body()).await? })
+        let body = read_bounded(PROTOCOL, response.into_body(), longest).await?.to_bytes();
+        Ok(Answer { status, body })
     });
     // The connection makes the exchange progress. It may end first, with what is left of the answer buffered.
     tokio::select! {
         biased;
         answer = &mut exchange => answer,
         _ = connection => exchange.await,
-    }
-}
-
-async fn read_bounded<B: Body<Data = Bytes, Error = hyper::Error>>(body: B) -> Result<Bytes, GetError> {
-    match Limited::new(body, MAX_BODY_BYTES).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(GetError::TooLong),
-        Err(error) => Err(error.downcast().map_or(GetError::Closed, |error| classify(*error))),
-    }
-}
-
-fn classify(error: hyper::Error) -> GetError {
-    let reset = error.source().is_some_and(<dyn Error>::is::<io::Error>);
-    if error.is_parse() {
-        GetError::NotHttp(error)
-    } else if reset || error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
-        GetError::Closed
-    } else {
-        GetError::Exchange(error)
-    }
-}
-
-/// The kind alone reads better than "Connection refused (os error 111)", where there is a kind.
-fn describe_io(error: &io::Error) -> String {
-    match error.kind() {
-        kind @ (io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::TimedOut
-        | io::ErrorKind::HostUnreachable
-        | io::ErrorKind::NetworkUnreachable) => kind.to_string(),
-        _ => error.to_string(),
     }
 }

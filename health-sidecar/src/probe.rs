@@ -3,186 +3,256 @@
 //! A port that accepts connections proves nothing: servers listen long before they have read their weights,
 //! and some answer "healthy" with no model at all. So each kind of server has a preset that knows what that
 //! server says once *this* model is loaded. A preset is data: a list of [`Question`]s, all of which must be
-//! answered as expected. This module asks them, one after the other, within one timeout.
+//! answered as expected. This module asks them, one after the other, within one timeout, and puts the first
+//! that is not into a [`Word`].
+//!
+//! | kind | asked | loaded is | what it cannot know | tested against |
+//! |---|---|---|---|---|
+//! | [`kserve-v2`](kserve_v2) | `GET /v2/models/m[/versions/v]/ready`, then without `/ready` | 200, and metadata with the name and the version | | MLServer, KServe, Triton |
+//! | [`triton`] | `POST /v2/repository/index`, then `ready` as above | state `READY` | | Triton |
+//! | [`kserve-v1`](kserve_v1) | `GET /v1/models/m` | the name, and `ready` is true | the version | KServe |
+//! | [`tensorflow-serving`](tensorflow_serving) | `GET /v1/models/m[/versions/v]` | state `AVAILABLE`, code `OK` | which of several versions answers, unless one is expected | its documented answers |
+//! | [`torchserve`] | `GET /models/m[/v]` of the management API | a worker is `READY` | | its documented answers |
+//! | [`openai`] | `GET /v1/models`, `GET /health` | the name is listed, and the health is not 503 | the version; a list of what could be loaded | documented answers of vLLM and llama.cpp |
+//! | [`ollama`] | `GET /api/tags`, `GET /api/ps` | present and in memory | the version; whether it will stay (`keep_alive`) | its documented answers |
+//! | [`mlflow`] | `GET /ping` | 200 | name and version: it serves what it was started on | MLflow |
+//! | [`http`] | what it is told to | what it is told | | a scripted server |
+//! | [`grpc`] | `grpc.health.v1.Health/Check` | `SERVING` | what the server means by that; the version | grpcio-health-checking |
+//! | [`tcp`] | a connection | it is accepted | everything else | a socket |
+//! | [`auto`] | each of the first eight and `grpc`, until one knows the model | as that one | as that one | all of the above |
 
+pub mod auto;
+pub mod grpc;
 pub mod http;
+pub mod kserve_v1;
 pub mod kserve_v2;
 pub mod mlflow;
+pub mod ollama;
+pub mod openai;
+pub mod question;
+pub mod tcp;
+pub mod tensorflow_serving;
+pub mod torchserve;
+pub mod triton;
+mod word;
 
 use std::time::Duration;
 
 use handoff::duration;
-use hyper::StatusCode;
-use serde_json::Value;
+use hyper::HeaderMap;
+use hyper::header::{self, HeaderValue};
+use tokio::time::{Instant, timeout_at};
 
-use crate::http_client::{self, Answer};
+use crate::exchange::ExchangeError;
+use crate::http_client;
+use crate::http_headers::{Headers, mask};
 use crate::http_url::HttpUrl;
-use crate::one_line;
+use crate::{grpc_client, one_line};
+
+use auto::Auto;
+use question::{Problem, Question};
+pub use word::{Certainty, Failure, Word, certainty};
 
 /// Longest piece of an answer that is quoted, in characters.
-const LONGEST_QUOTE: usize = 80;
-
-/// One GET and the answer that means "loaded".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// What to ask for, below the server's address.
-    pub path: String,
-    /// The status that means "loaded".
-    pub status: StatusCode,
-    /// What must hold of the body.
-    pub body: BodyCondition,
-}
-
-/// What must hold of an answer's body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BodyCondition {
-    /// Nothing.
-    Any,
-    /// It is JSON and has something other than `null` at this JSON pointer.
-    Has(String),
-    /// It is JSON and has this value at this JSON pointer.
-    Equals(String, Value),
-    /// It does not say `false` at this JSON pointer; it need not be JSON.
-    NotFalse(String),
-}
-
-/// What the server said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Word {
-    /// It has loaded the model.
-    Loaded,
-    /// It has not, or there was no telling.
-    NotLoaded {
-        /// The question, as `GET` and an address.
-        asked: String,
-        /// What came back instead, display-ready.
-        got: String,
-    },
-}
+const LONGEST_QUOTE: usize = 120;
 
 /// A server, and what to ask it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Probe {
+    /// Where, and with what.
+    pub target: Target,
+    /// What to ask.
+    pub asks: Asks,
+}
+
+/// What to ask.
+#[derive(Debug)]
+pub enum Asks {
+    /// This kind of server.
+    Kind(Kind),
+    /// Whatever kind of server it is.
+    Auto(Auto),
+}
+
+/// Where to ask, and with what.
+#[derive(Debug)]
+pub struct Target {
     /// Where the server is.
     pub server: HttpUrl,
-    /// What to ask, in order; at least one.
-    pub questions: Vec<Question>,
+    /// What goes out with each question.
+    pub headers: Headers,
     /// How long all answers together may take.
     pub timeout: Duration,
+}
+
+/// A kind of server.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its name, as in `HEALTH_SERVER`.
+    pub name: &'static str,
+    /// How it is asked.
+    pub way: Way,
+}
+
+/// How a server is asked.
+#[derive(Debug)]
+pub enum Way {
+    /// Over HTTP: questions in order, at least one.
+    Http(Vec<Question>),
+    /// Over gRPC, about this service.
+    Grpc(String),
+    /// By a connection.
+    Tcp,
+}
+
+/// A question that was not answered with "loaded".
+#[derive(Debug)]
+pub struct Unanswered {
+    /// The question, as a method and an address.
+    pub asked: String,
+    /// How much it proves.
+    pub failure: Failure,
+    /// What came back instead, display-ready.
+    pub got: String,
 }
 
 impl Probe {
     /// Asks all questions, up to the first that is not answered as expected.
     pub async fn ask(&self) -> Word {
-        let deadline = tokio::time::Instant::now() + self.timeout;
-        for question in &self.questions {
-            let url = self.server.join(&question.path);
-            let problem = match tokio::time::timeout_at(deadline, http_client::get(&url)).await {
-                Ok(Ok(answer)) => question.judge(&answer).err(),
-                Ok(Err(error)) => Some(one_line::of_error(&error)),
-                Err(_) => Some(format!("no complete answer within {}", duration::print(self.timeout))),
-            };
-            if let Some(got) = problem {
-                return Word::NotLoaded { asked: format!("GET {url}"), got };
-            }
+        let deadline = Instant::now() + self.target.timeout;
+        match &self.asks {
+            Asks::Kind(kind) => match self.target.ask(kind, deadline).await {
+                Ok(()) => Word::Loaded { detail: None },
+                Err(unanswered) => unanswered.into_word(),
+            },
+            Asks::Auto(auto) => auto.ask(&self.target, deadline).await,
         }
-        Word::Loaded
     }
 }
 
-impl Question {
-    /// Whether `answer` means "loaded"; if not, what it was instead.
+impl Target {
+    /// Asks as this kind of server wants to be asked.
     ///
     /// # Errors
-    /// The difference, display-ready.
-    pub fn judge(&self, answer: &Answer) -> Result<(), String> {
-        if answer.status != self.status {
-            return Err(format!("expected status {}, got {}", self.status.as_u16(), answer.status));
-        }
-        let json = || {
-            serde_json::from_slice::<Value>(&answer.body).map_err(|_| {
-                format!("expected JSON, got `{}`", quote(&String::from_utf8_lossy(&answer.body)))
-            })
-        };
-        match &self.body {
-            BodyCondition::Any => Ok(()),
-            BodyCondition::Has(pointer) => match json()?.pointer(pointer) {
-                None | Some(Value::Null) => Err(format!("the answer has nothing at `{}`", quote(pointer))),
-                Some(_) => Ok(()),
-            },
-            BodyCondition::Equals(pointer, expected) => match json()?.pointer(pointer) {
-                Some(found) if found == expected => Ok(()),
-                Some(found) => Err(format!(
-                    "expected `{}` at `{}`, got `{}`",
-                    quote(&expected.to_string()),
-                    quote(pointer),
-                    quote(&found.to_string())
-                )),
-                None => Err(format!("the answer has nothing at `{}`", quote(pointer))),
-            },
-            BodyCondition::NotFalse(pointer) => match json() {
-                Ok(body) if body.pointer(pointer) == Some(&Value::Bool(false)) => {
-                    Err(format!("the answer says `false` at `{}`", quote(pointer)))
+    /// The first question that was not answered with "loaded".
+    pub async fn ask(&self, kind: &Kind, deadline: Instant) -> Result<(), Unanswered> {
+        match &kind.way {
+            Way::Http(questions) => {
+                for question in questions {
+                    self.ask_question(question, deadline).await?;
                 }
-                _ => Ok(()),
-            },
+                Ok(())
+            }
+            Way::Grpc(service) => self.ask_grpc(service, deadline).await,
+            Way::Tcp => {
+                let asked = format!("TCP {}", self.server.authority());
+                self.in_time(asked, deadline, tcp::ask(&self.server)).await.map(|_| ())
+            }
+        }
+    }
+
+    /// Asks one question over HTTP.
+    ///
+    /// # Errors
+    /// When it was not answered with "loaded".
+    pub async fn ask_question(&self, question: &Question, deadline: Instant) -> Result<(), Unanswered> {
+        let url = self.server.join(&question.path);
+        let asked = format!("{} {url}", question.method);
+        let (asked, mut headers) = self.headers(asked)?;
+        let sent = headers.clone();
+        if !question.body.is_empty() && !headers.contains_key(header::CONTENT_TYPE) {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let (method, body) = (question.method.clone(), question.body.clone());
+        let exchange = http_client::send(method, &url, &headers, body, question.longest);
+        let (asked, answer) = self.in_time(asked, deadline, exchange).await?;
+        (question.judge)(&answer).map_err(|problem| Unanswered::new(asked, &problem, &sent))
+    }
+
+    async fn ask_grpc(&self, service: &str, deadline: Instant) -> Result<(), Unanswered> {
+        let asked = format!("gRPC {}{}", self.server.authority(), grpc::METHOD);
+        let (asked, headers) = self.headers(asked)?;
+        let request = grpc::request(service);
+        let call = grpc_client::call(&self.server, grpc::METHOD, &headers, &request);
+        let (asked, reply) = self.in_time(asked, deadline, call).await?;
+        grpc::judge(service, &reply).map_err(|problem| Unanswered::new(asked, &problem, &headers))
+    }
+
+    fn headers(&self, asked: String) -> Result<(String, HeaderMap), Unanswered> {
+        match self.headers.read() {
+            Ok(headers) => Ok((asked, headers)),
+            Err(error) => {
+                Err(Unanswered { asked, failure: Failure::Unasked, got: one_line::of_error(&error) })
+            }
+        }
+    }
+
+    async fn in_time<T>(
+        &self,
+        asked: String,
+        deadline: Instant,
+        exchange: impl Future<Output = Result<T, ExchangeError>>,
+    ) -> Result<(String, T), Unanswered> {
+        match timeout_at(deadline, exchange).await {
+            Ok(Ok(answer)) => Ok((asked, answer)),
+            Ok(Err(error)) => {
+                let got = one_line::of_error(&error);
+                Err(Unanswered { asked, failure: Failure::Exchange(error), got })
+            }
+            Err(_) => {
+                let got = format!("no complete answer within {}", duration::print(self.timeout));
+                Err(Unanswered { asked, failure: Failure::Late, got })
+            }
         }
     }
 }
 
+impl Unanswered {
+    /// Puts a problem into words: masked first, so that no cut leaves half a secret, then shortened.
+    fn new(asked: String, problem: &Problem, sent: &HeaderMap) -> Self {
+        let got = quote(&mask(&problem.got, sent));
+        let got = format!("expected {}, got {got}", quote(&problem.expected));
+        let failure = match problem.failure {
+            Failure::Status(status) => Failure::Status(status),
+            Failure::NotYet => Failure::NotYet,
+            Failure::Other => Failure::Other,
+            _ => Failure::Garbage,
+        };
+        Self { asked, failure, got }
+    }
+
+    /// What this says about the model.
+    pub fn into_word(self) -> Word {
+        let Self { asked, failure, got } = self;
+        match certainty(&failure) {
+            Certainty::Definite => Word::NotLoaded { asked, got },
+            Certainty::Unclear => Word::Unclear { asked, got },
+        }
+    }
+}
+
+/// `text` in one line, cut where it is long, with the quotation mark closed that the cut may have left open.
 fn quote(text: &str) -> String {
-    one_line::of(text, LONGEST_QUOTE)
+    let line = one_line::of(text, LONGEST_QUOTE);
+    let open = line.ends_with('…') && line.matches('`').count() % 2 == 1;
+    if open { line + "`" } else { line }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn judge(body: BodyCondition, answer: &str) -> Result<(), String> {
-        let question = Question { path: "/x".into(), status: StatusCode::OK, body };
-        question.judge(&Answer { status: StatusCode::OK, body: answer.to_owned().into() })
-    }
+    use crate::http_headers::Headers;
 
     #[test]
-    fn another_status_is_not_loaded_whatever_the_body_says() {
-        let question = Question { path: "/x".into(), status: StatusCode::OK, body: BodyCondition::Any };
-        for code in [201, 204, 301, 307, 404, 500, 503] {
-            let status = StatusCode::from_u16(code).unwrap();
-            let error = question.judge(&Answer { status, body: "ready".into() }).unwrap_err();
-            assert!(error.starts_with(&format!("expected status 200, got {code}")), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_empty_model_list_has_nothing_at_its_first_entry() {
-        let has = |answer| judge(BodyCondition::Has("/data/0/id".into()), answer);
-        assert_eq!(has(r#"{"data":[{"id":"m"}]}"#), Ok(()));
-        assert_eq!(has(r#"{"data":[]}"#).unwrap_err(), "the answer has nothing at `/data/0/id`");
-        assert!(has(r#"{"data":[{"id":null}]}"#).is_err());
-        assert_eq!(has("<html>\n").unwrap_err(), "expected JSON, got `<html> `");
-    }
-
-    #[test]
-    fn a_value_is_compared_with_its_type() {
-        let equals = |expected: Value, answer| judge(BodyCondition::Equals("/a".into(), expected), answer);
-        assert_eq!(equals("1".into(), r#"{"a":"1"}"#), Ok(()));
-        assert_eq!(equals("1".into(), r#"{"a":1}"#).unwrap_err(), "expected `\"1\"` at `/a`, got `1`");
-        assert_eq!(equals(true.into(), r#"{"a":true}"#), Ok(()));
-        assert!(equals(true.into(), r#"{"b":true}"#).is_err());
-    }
-
-    #[test]
-    fn only_a_plain_false_is_a_false() {
-        let not_false = |answer| judge(BodyCondition::NotFalse("/ready".into()), answer);
-        for answer in ["", "OK", "{}", r#"{"ready":true}"#, r#"{"ready":"no"}"#] {
-            assert_eq!(not_false(answer), Ok(()), "{answer}");
-        }
-        assert_eq!(not_false(r#"{"ready":false}"#).unwrap_err(), "the answer says `false` at `/ready`");
-    }
-
-    #[test]
-    fn a_quoted_answer_is_short_and_harmless() {
-        let error = judge(BodyCondition::Has("/a".into()), &"\u{1b}[2J\n".repeat(1000)).unwrap_err();
-        assert!(error.chars().count() < 120 && !error.contains(char::is_control), "{error}");
+    fn a_quoted_answer_is_short_and_harmless_and_without_secrets() {
+        let sent = Headers::new("authorization: Bearer hunter2").unwrap().read().unwrap();
+        let got = format!("`{}`", "\u{1b}[2J\nhunter2 ".repeat(1000));
+        let unanswered = Unanswered::new("GET /".into(), &Problem::other("`a`", got), &sent);
+        let text = unanswered.got;
+        assert!(text.chars().count() < 160 && text.ends_with("…`"), "{text}");
+        assert!(
+            !text.contains(char::is_control) && !text.contains("hunter") && text.contains("***"),
+            "{text}"
+        );
     }
 }

@@ -128,6 +128,8 @@ pub struct Verdict {
 struct Answers {
     /// When the question was asked that was last answered "loaded".
     loaded: Option<Instant>,
+    /// What it said about that.
+    detail: Option<String>,
     failures_in_a_row: u32,
     last_failure: String,
 }
@@ -176,8 +178,11 @@ impl Readiness {
             return false;
         }
         match word {
-            Word::Loaded => self.answers = Answers { loaded: Some(began), ..Answers::default() },
-            Word::NotLoaded { asked, got } => {
+            Word::Loaded { detail } => {
+                let detail = detail.as_ref().map(|detail| one_line::of(detail, one_line::LONGEST));
+                self.answers = Answers { loaded: Some(began), detail, ..Answers::default() };
+            }
+            Word::NotLoaded { asked, got } | Word::Unclear { asked, got } => {
                 self.answers.failures_in_a_row = self.answers.failures_in_a_row.saturating_add(1);
                 self.answers.last_failure = one_line::of(&format!("{asked}: {got}"), one_line::LONGEST);
             }
@@ -220,12 +225,15 @@ impl Readiness {
     }
 
     fn judge_server(&self, now: Instant) -> Verdict {
-        let Answers { loaded, failures_in_a_row, last_failure } = &self.answers;
+        let Answers { loaded, detail, failures_in_a_row, last_failure } = &self.answers;
         let tolerated = *failures_in_a_row < self.rules.failures;
         let fresh =
             loaded.is_some_and(|asked| now.saturating_duration_since(asked) <= self.rules.stale_after);
         match (loaded, failures_in_a_row) {
-            (Some(_), 0) if fresh => verdict(Phase::Ready, "loaded"),
+            (Some(_), 0) if fresh => match detail {
+                Some(detail) => verdict(Phase::Ready, format!("loaded: {detail}")),
+                None => verdict(Phase::Ready, "loaded"),
+            },
             (Some(_), failures) if fresh && tolerated => verdict(
                 Phase::Ready,
                 format!("loaded; {failures} of {} probes failed: {last_failure}", self.rules.failures),

@@ -35,6 +35,9 @@ pub struct ProbeRecord {
     pub loaded: bool,
     /// Whether it counts: a probe that began before the receipt was accepted does not.
     pub counts: bool,
+    /// What there is to say about a "loaded".
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The question and the answer, when that was not "loaded".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
@@ -119,7 +122,7 @@ impl State {
     pub fn probe(&mut self, word: &Word, began: Instant) {
         let took = began.elapsed();
         let counts = self.readiness.probe(word, began);
-        let loaded = *word == Word::Loaded;
+        let loaded = word.is_loaded();
         if counts && loaded && self.load.is_none() {
             self.load = self.readiness.accepted_at().map(|accepted| accepted.elapsed());
         }
@@ -132,10 +135,11 @@ impl State {
             seconds: took.as_secs_f64(),
             loaded,
             counts,
-            problem: match word {
-                Word::Loaded => None,
-                Word::NotLoaded { asked, got } => Some(format!("{asked}: {got}")),
+            detail: match word {
+                Word::Loaded { detail } => detail.clone(),
+                Word::NotLoaded { .. } | Word::Unclear { .. } => None,
             },
+            problem: word.problem(),
         });
         self.verdict();
     }

@@ -1,40 +1,115 @@
-//! Servers of the Open Inference Protocol, also known as KServe v2: Triton, MLServer, OpenVINO and others.
+//! Servers of the Open Inference Protocol, also known as KServe v2: MLServer, Triton, OpenVINO, KServe's own.
 //!
 //! `/v2/health/ready` is not asked: some servers answer it with 200 while they have no model at all. The model
 //! itself is asked for by name, and its metadata must bear that name, since a proxy or a server of another
-//! kind may answer 200 to any path.
+//! kind may answer 200 to any path. Where a version is expected, that version is asked for, and must be among
+//! the metadata's `versions`; a server that lists none cannot vouch for one.
 
 use hyper::StatusCode;
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::{BodyCondition, Question};
-use crate::http_url::percent_encode;
+use super::question::{Named, Problem, Question, json, names, ok};
+use super::word::Failure;
+use crate::http_client::Answer;
 
-/// What to ask about the model that the server knows as `name`.
-pub fn questions(name: &str) -> Vec<Question> {
-    let model = format!("/v2/models/{}", percent_encode(name));
-    vec![
-        Question {
-            path: format!("{model}/ready"),
-            status: StatusCode::OK,
-            // The protocol lets the status speak; servers that also say it in the body must not contradict it.
-            body: BodyCondition::NotFalse("/ready".into()),
-        },
-        Question {
-            path: model,
-            status: StatusCode::OK,
-            body: BodyCondition::Equals("/name".into(), Value::from(name)),
-        },
-    ]
+#[derive(Deserialize)]
+struct Metadata {
+    name: String,
+    versions: Option<Vec<String>>,
+}
+
+/// What to ask about `model`.
+pub fn questions(model: &Named) -> Vec<Question> {
+    let named = model.clone();
+    let path = model.path("/v2/models");
+    vec![ready(model), Question::get(path, move |answer| judge_metadata(&named, answer))]
+}
+
+/// The question whether `model` is ready.
+pub fn ready(model: &Named) -> Question {
+    Question::get(format!("{}/ready", model.path("/v2/models")), judge_ready)
+}
+
+/// The protocol lets the status speak, 4xx for "no"; servers that also say it in the body must not contradict it.
+fn judge_ready(answer: &Answer) -> Result<(), Problem> {
+    ok(answer).map_err(|problem| match answer.status {
+        // Triton says so of models that it has not loaded and of those it does not know.
+        StatusCode::BAD_REQUEST => Problem { failure: Failure::Other, ..problem },
+        _ => problem,
+    })?;
+    match serde_json::from_slice::<Value>(&answer.body) {
+        Ok(body) if body.pointer("/ready") == Some(&Value::Bool(false)) => {
+            Err(Problem::not_yet("`ready` to be true", "`false`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn judge_metadata(named: &Named, answer: &Answer) -> Result<(), Problem> {
+    ok(answer)?;
+    let metadata: Metadata = json(answer, "a model's metadata")?;
+    if metadata.name != named.name {
+        return Err(Problem::other(named.to_string(), format!("`{}`", metadata.name)));
+    }
+    let versions = metadata.versions.unwrap_or_default();
+    match &named.version {
+        Some(version) if !versions.contains(version) => Err(Problem::other(
+            format!("version `{version}` among `versions`"),
+            names(versions.iter().map(String::as_str)),
+        )),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::question::{answer, judged};
     use super::*;
 
+    fn asked(version: Option<&str>) -> Vec<Question> {
+        questions(&Named { name: "m".into(), version: version.map(Into::into) })
+    }
+
     #[test]
-    fn a_name_cannot_change_the_path() {
-        let paths: Vec<_> = questions("a/../b?c").into_iter().map(|question| question.path).collect();
-        assert_eq!(paths, ["/v2/models/a%2F..%2Fb%3Fc/ready", "/v2/models/a%2F..%2Fb%3Fc"]);
+    fn a_version_is_asked_for_by_its_own_path() {
+        assert_eq!(format!("{:?}", asked(None)), "[GET /v2/models/m/ready, GET /v2/models/m]");
+        assert_eq!(
+            format!("{:?}", asked(Some("3"))),
+            "[GET /v2/models/m/versions/3/ready, GET /v2/models/m/versions/3]"
+        );
+    }
+
+    #[test]
+    fn only_a_plain_false_is_a_false() {
+        let judge = |status, body| judged(&asked(None), 0, &answer(status, body));
+        for body in ["", "OK", "{}", r#"{"ready":true}"#, r#"{"ready":"no"}"#] {
+            assert_eq!(judge(200, body), None, "{body}");
+        }
+        assert_eq!(
+            judge(200, r#"{"ready":false}"#).unwrap(),
+            "NotYet: expected `ready` to be true, got `false`"
+        );
+        assert_eq!(judge(400, "").unwrap(), "Other: expected status 200, got 400 Bad Request");
+        assert_eq!(judge(404, "").unwrap(), "status 404: expected status 200, got 404 Not Found");
+    }
+
+    #[test]
+    fn metadata_must_bear_the_name_and_the_version() {
+        let judge = |version, body: &str| judged(&asked(version), 1, &answer(200, body));
+        assert_eq!(judge(None, r#"{"name":"m"}"#), None);
+        assert_eq!(judge(None, r#"{"name":"m","versions":null,"inputs":[{}]}"#), None);
+        assert_eq!(judge(Some("3"), r#"{"name":"m","versions":["2","3"]}"#), None);
+        assert_eq!(judge(None, r#"{"name":"n"}"#).unwrap(), "Other: expected `m`, got `n`");
+        for (versions, got) in
+            [(r#"["1","2"]"#, "`1`, `2`"), ("[]", "an empty list"), ("null", "an empty list")]
+        {
+            let body = format!(r#"{{"name":"m","versions":{versions}}}"#);
+            let expected = format!("Other: expected version `3` among `versions`, got {got}");
+            assert_eq!(judge(Some("3"), &body).unwrap(), expected);
+        }
+        for garbage in ["", "ok", "{}", r#"{"name":"m","versions":3}"#] {
+            assert!(judge(None, garbage).unwrap().starts_with("Garbage: "), "{garbage}");
+        }
     }
 }

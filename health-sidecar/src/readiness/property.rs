@@ -79,7 +79,7 @@ proptest! {
                 Event::Pass { ticks } => now += ticks,
                 Event::Receipt(word) => readiness.receipt(word.clone(), at(now)),
                 Event::Probe { loaded: true, took } => {
-                    readiness.probe(&Word::Loaded, at(now - took));
+                    readiness.probe(&Word::Loaded { detail: None }, at(now - took));
                 }
                 Event::Probe { loaded: false, took } => {
                     let word = Word::NotLoaded { asked: "GET /".into(), got: "503".into() };

@@ -36,7 +36,7 @@ impl Bench {
     fn probe(&mut self, loaded: bool) {
         self.pass(1);
         let word = if loaded {
-            Word::Loaded
+            Word::Loaded { detail: None }
         } else {
             Word::NotLoaded { asked: "GET http://s/ping".into(), got: "connection refused".into() }
         };
@@ -188,11 +188,14 @@ fn an_answer_to_a_question_from_before_the_receipt_does_not_count() {
     let mut bench = Bench::new();
     bench.pass(1);
     let before = bench.now;
-    assert!(!bench.readiness.probe(&Word::Loaded, before), "no receipt at all");
+    assert!(!bench.readiness.probe(&Word::Loaded { detail: None }, before), "no receipt at all");
     bench.pass(1);
     bench.receipt(ReceiptWord::Accepted);
-    assert!(!bench.readiness.probe(&Word::Loaded, before));
-    assert!(!bench.readiness.probe(&Word::Loaded, bench.now), "the same instant is not after");
+    assert!(!bench.readiness.probe(&Word::Loaded { detail: None }, before));
+    assert!(
+        !bench.readiness.probe(&Word::Loaded { detail: None }, bench.now),
+        "the same instant is not after"
+    );
     bench.expect(Phase::Loading, "loading: asking the server");
     bench.probe(true);
     assert_eq!(bench.says().0, Phase::Ready);
@@ -227,4 +230,13 @@ fn every_phase_has_one_name_everywhere() {
     for phase in Phase::ALL {
         assert_eq!(serde_json::to_value(phase).unwrap(), phase.name());
     }
+}
+
+#[test]
+fn what_the_server_adds_to_loaded_is_said() {
+    let mut bench = Bench::loading();
+    bench.pass(1);
+    let detail = Some("found kserve-v2 at http://127.0.0.1:8080".to_owned());
+    assert!(bench.readiness.probe(&Word::Loaded { detail }, bench.now));
+    bench.expect(Phase::Ready, "loaded: found kserve-v2 at http://127.0.0.1:8080");
 }

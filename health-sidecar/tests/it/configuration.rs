@@ -28,8 +28,9 @@ fn each_wrong_setting_is_named_with_what_would_do() {
     let cases: &[(&[(&str, &str)], &str)] = &[
         (&[], "error: HEALTH_SERVER (--server) is not set"),
         (
-            &[("HEALTH_SERVER", "triton")],
-            "error: HEALTH_SERVER (--server): expected `mlflow`, `kserve-v2` or `http`, got `triton`",
+            &[("HEALTH_SERVER", "bentoml")],
+            "error: HEALTH_SERVER (--server): expected one of `auto`, `kserve-v2`, `kserve-v1`, `triton`, \
+             `tensorflow-serving`, `torchserve`, `openai`, `ollama`, `mlflow`, `http`, `grpc`, `tcp`, got `bentoml`",
         ),
         (&[("HEALTH_SERVER", "kserve-v2")], "error: HEALTH_SERVER_MODEL (--server-model) is not set"),
         (
@@ -86,7 +87,44 @@ fn each_wrong_setting_is_named_with_what_would_do() {
         ),
         (
             &[("HEALTH_SERVER", "http"), ("HEALTH_SERVER_MODEL", "m")],
-            "error: HEALTH_SERVER_MODEL (--server-model) has no effect without HEALTH_SERVER=kserve-v2",
+            "error: HEALTH_SERVER_MODEL (--server-model) has no effect without a HEALTH_SERVER that is asked about a model by name",
+        ),
+        (
+            &[("HEALTH_SERVER", "openai"), ("MODEL_NAME", "m"), ("HEALTH_SERVER_MODEL_VERSION", "1")],
+            "error: HEALTH_SERVER_MODEL_VERSION (--server-model-version) has no effect without a HEALTH_SERVER that tells versions",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "tensorflow-serving"),
+                ("MODEL_NAME", "m"),
+                ("HEALTH_SERVER_MODEL_VERSION", "v1"),
+            ],
+            "error: HEALTH_SERVER_MODEL_VERSION (--server-model-version): expected a number, got `v1`",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "auto"),
+                ("MODEL_NAME", "m"),
+                ("HEALTH_SERVER_MODEL_VERSION", "1"),
+                ("HEALTH_GRPC_SERVICE", "m"),
+            ],
+            "error: HEALTH_GRPC_SERVICE (--grpc-service) has no effect without HEALTH_SERVER=grpc, or auto without a version",
+        ),
+        (
+            &[("HEALTH_SERVER", "tcp"), ("HEALTH_HTTP_HEADERS", "a: b")],
+            "error: HEALTH_HTTP_HEADERS (--http-headers) has no effect without a HEALTH_SERVER that is sent requests",
+        ),
+        (
+            &[("HEALTH_SERVER", "grpc"), ("HEALTH_SERVER_URL", "http://h/prefix")],
+            "error: HEALTH_SERVER_URL (--server-url): expected an address without a path for `grpc`, got `http://h/prefix`",
+        ),
+        (
+            &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_METHOD", "DELETE")],
+            "error: HEALTH_HTTP_METHOD (--http-method): expected `GET`, `HEAD`, `POST` or `PUT`, got `DELETE`",
+        ),
+        (
+            &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_HEADERS", "/no/such/file")],
+            "error: HEALTH_HTTP_HEADERS (--http-headers) cannot be used: cannot read /no/such/file: No such file",
         ),
         (
             &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_PATH", "x")],
@@ -94,7 +132,11 @@ fn each_wrong_setting_is_named_with_what_would_do() {
         ),
         (
             &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_STATUS", "99")],
-            "error: HEALTH_HTTP_STATUS (--http-status): expected a status from 200 to 599, got `99`",
+            "error: HEALTH_HTTP_STATUS (--http-status): expected statuses from 200 to 599, with commas between them, got `99`",
+        ),
+        (
+            &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_STATUS", "200,x")],
+            "error: HEALTH_HTTP_STATUS (--http-status): expected statuses from 200 to 599, with commas between them, got `200,x`",
         ),
         (
             &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_POINTER", "data")],
@@ -117,6 +159,19 @@ fn a_password_in_an_address_is_refused_and_not_repeated() {
     let message = refusal(&[("HEALTH_SERVER", "mlflow"), ("HEALTH_SERVER_URL", url)]);
     assert!(message.ends_with("expected no user name or password"), "{message}");
     assert!(!message.contains("hunter2"));
+}
+
+#[test]
+fn headers_that_are_none_are_refused_and_not_repeated() {
+    let message = refusal(&[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_HEADERS", "x-key: a\nhunter2")]);
+    assert!(
+        message.ends_with("cannot be used: expected `name: value`, got something else in line 2"),
+        "{message}"
+    );
+    assert!(!message.contains("hunter2"));
+    let secret = [("HEALTH_HTTP_HEADERS", "hunter2"), ("HEALTH_HTTP_BODY", "hunter2")];
+    let output = command().arg("--help").envs(secret).output().unwrap();
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("hunter2"));
 }
 
 #[test]
@@ -155,8 +210,13 @@ fn help_names_every_variable_and_default() {
         "[env: HEALTH_HTTP_POINTER=]",
         "[env: HEALTH_HTTP_VALUE=]",
         "[default: the model's name] [env: HEALTH_SERVER_MODEL=]",
+        "[default: any] [env: HEALTH_SERVER_MODEL_VERSION=]",
+        "[default: none] [env: HEALTH_HTTP_HEADERS]",
+        "[default: GET, POST with a body] [env: HEALTH_HTTP_METHOD=]",
+        "[default: none] [env: HEALTH_HTTP_BODY]",
+        "[default: the server as a whole; for auto the model's name] [env: HEALTH_GRPC_SERVICE=]",
     ] {
         assert!(text.contains(wanted), "{wanted} is not in: {text}");
     }
-    assert!(flags >= 18, "{flags}");
+    assert!(flags >= 23, "{flags}");
 }

@@ -1,12 +1,15 @@
 //! Runs the real binary against a volume and a stand-in for a model server that can be made to misbehave.
 
+mod answers;
+mod asking;
+mod auto;
 mod check;
 mod configuration;
 mod endpoints;
+mod kinds;
 mod metrics;
 mod model_server;
 mod orders;
-mod presets;
 mod receipt_faults;
 mod server_faults;
 mod shutdown;

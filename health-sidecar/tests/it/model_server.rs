@@ -17,6 +17,8 @@ pub enum Says {
     Paths(Vec<(&'static str, u16, String)>),
     /// Answers with this many 503, then with 200.
     Failures(u32),
+    /// Answers with the head of the request.
+    Echo,
     /// Says nothing until it is told to say something else, and then says `200`, as if it had thought of it before.
     Nothing,
     /// Says something that is not HTTP.
@@ -44,7 +46,7 @@ impl Says {
 struct Shared {
     says: Mutex<Says>,
     changed: Condvar,
-    asked: Mutex<Vec<String>>,
+    requests: Mutex<Vec<String>>,
 }
 
 pub struct ModelServer {
@@ -63,7 +65,7 @@ impl ModelServer {
         let shared = Arc::new(Shared {
             says: Mutex::new(says),
             changed: Condvar::new(),
-            asked: Mutex::new(Vec::new()),
+            requests: Mutex::new(Vec::new()),
         });
         let server = Self { address, shared: Arc::clone(&shared) };
         thread::spawn(move || {
@@ -87,7 +89,13 @@ impl ModelServer {
 
     /// The paths that were asked for so far.
     pub fn asked(&self) -> Vec<String> {
-        self.shared.asked.lock().unwrap().clone()
+        let path = |request: &String| request.split(' ').nth(1).unwrap_or_default().to_owned();
+        self.shared.requests.lock().unwrap().iter().map(path).collect()
+    }
+
+    /// The requests so far, whole.
+    pub fn requests(&self) -> Vec<String> {
+        self.shared.requests.lock().unwrap().clone()
     }
 }
 
@@ -100,7 +108,12 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         }
     }
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    shared.asked.lock().unwrap().push(path.clone());
+    let head = request.clone();
+    let length = head
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    reader.take(length.unwrap_or(0)).read_to_string(&mut request)?;
+    shared.requests.lock().unwrap().push(request);
     let says = shared.says.lock().unwrap().clone();
     match says {
         Says::Always(status, body) => answer(&mut stream, status, &body),
@@ -108,6 +121,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             Some((_, status, body)) => answer(&mut stream, *status, body),
             None => answer(&mut stream, 404, "{}"),
         },
+        Says::Echo => answer(&mut stream, 200, &head),
         Says::Failures(left) => {
             let mut says = shared.says.lock().unwrap();
             *says = if left > 1 { Says::Failures(left - 1) } else { Says::loaded() };
