@@ -171,7 +171,7 @@ fn a_model_in_place_shows_what_it_is_and_who_vouches_for_it() {
     );
     assert_says(
         &ready,
-        &["8.3 GiB in 12.5 s, of which 1.0 KiB", "2026-11-20 09:59:00 UTC", "Loaded the model in"],
+        &["8.3 GiB in 12 s, of which 1.0 KiB", "2026-11-20 09:59:00 UTC", "Loaded the model in"],
     );
     assert_says(&ready, &["model-0.safetensors 4.1 GiB", "model-1.safetensors", "2 files"]);
     assert!(!ready.contains("<progress"), "{ready}");

@@ -27,7 +27,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// How long something took, in two units at most: `3.2 ms`, `340 ms`, `4.2 s`, `1 min 5 s`, `2 h 3 min`, `3 d 4 h`.
+/// How long something took, in two units at most: `3.2 ms`, `340 ms`, `4.2 s`, `12 s`, `1 min 5 s`, `2 h 3 min`, `3 d 4 h`.
 pub struct Took(pub Duration);
 
 impl Took {
@@ -43,7 +43,8 @@ impl fmt::Display for Took {
         match seconds {
             0 if millis < 10 => write!(f, "{}.{} ms", millis, micros / 100 % 10),
             0 => write!(f, "{millis} ms"),
-            1..60 => write!(f, "{seconds}.{} s", self.0.subsec_millis() / 100),
+            1..10 => write!(f, "{seconds}.{} s", self.0.subsec_millis() / 100),
+            10..60 => write!(f, "{seconds} s"),
             60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
             3600..86400 => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
             _ => write!(f, "{} d {} h", seconds / 86400, seconds / 3600 % 24),
@@ -104,7 +105,7 @@ mod tests {
             (3_260, "3.2 ms"),
             (340_000, "340 ms"),
             (4_290_000, "4.2 s"),
-            (59_999_999, "59.9 s"),
+            (59_999_999, "59 s"),
             (65_000_000, "1 min 5 s"),
             (7_380_000_000, "2 h 3 min"),
             (273_600_000_000, "3 d 4 h"),
