@@ -6,8 +6,8 @@
 //! fail, the [`policy`] lets the browser run no script, load nothing and apply no style but ours.
 //!
 //! From top to bottom: what is going on, how far the fetch is, where the time went, the model and its files,
-//! and what the model server said. Each part is a function in [`sections`]; a part with nothing to say is left
-//! out.
+//! and what the model server said. Each part is a function in [`sections`] and a line in [`render`]; a part with
+//! nothing to say is left out.
 
 use jiff::Timestamp;
 
@@ -135,7 +135,8 @@ fn head(page: &mut Html, whole: &Whole<'_>, tone: Tone, refresh: u32) {
 /// is not at the root.
 fn foot(page: &mut Html, now: Timestamp, refresh: u32) {
     page.markup("<footer>\n<p>As of ").time(now, "%Y-%m-%d %H:%M:%S UTC");
-    page.markup(", loads again every ").text(refresh).markup(" s</p>\n");
-    page.markup("<p>Plimsoll health-sidecar ").text(env!("CARGO_PKG_VERSION"));
-    page.markup(" <a href=\"status\">status</a> <a href=\"health\">health</a> <a href=\"metrics\">metrics</a></p>\n</footer>\n");
+    page.markup(", reloads every ").text(refresh).markup("&nbsp;s</p>\n");
+    page.markup("<p>Plimsoll health-sidecar ").text(env!("CARGO_PKG_VERSION")).markup("</p>\n");
+    page.markup("<nav aria-label=\"The same for programs\"><a href=\"status\">status</a> ");
+    page.markup("<a href=\"health\">health</a> <a href=\"metrics\">metrics</a></nav>\n</footer>\n");
 }

@@ -8,7 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -134,17 +134,23 @@ impl Browser {
     }
 
     fn command(&self, session: Option<&Value>, method: &str, parameters: &Value) -> Value {
+        let sent = self.send(session, method, parameters);
+        let number =
+            sent.unwrap_or_else(|error| panic!("cannot tell the browser: {error}\n{}", self.complaints()));
+        let answer = self.wait(method, |message| message["id"] == number);
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    fn send(&self, session: Option<&Value>, method: &str, parameters: &Value) -> io::Result<u32> {
         let number = self.last.get() + 1;
         self.last.set(number);
         let mut command = json!({"id": number, "method": method, "params": parameters});
         if let Some(session) = session {
             command["sessionId"] = session.clone();
         }
-        let sent = self.commands.borrow_mut().write_all(format!("{command}\0").as_bytes());
-        sent.unwrap_or_else(|error| panic!("cannot tell the browser: {error}\n{}", self.complaints()));
-        let answer = self.wait(method, |message| message["id"] == number);
-        assert!(answer.get("error").is_none(), "{method}: {answer}");
-        answer["result"].clone()
+        self.commands.borrow_mut().write_all(format!("{command}\0").as_bytes())?;
+        Ok(number)
     }
 
     /// The first message from now on that is wanted.
@@ -216,6 +222,13 @@ impl Page<'_> {
 
     fn tell(&self, method: &str, parameters: &Value) -> Value {
         self.browser.command(Some(&self.session), method, parameters)
+    }
+}
+
+impl Drop for Page<'_> {
+    fn drop(&mut self) {
+        // A page that is left open loads again and again. The answer is of no interest.
+        let _ = self.browser.send(Some(&self.session), "Page.close", &json!({}));
     }
 }
 

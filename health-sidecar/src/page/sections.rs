@@ -37,7 +37,7 @@ pub fn status(page: &mut Html, whole: &Whole<'_>, tone: Tone) {
     });
     page.markup("; ").text(health.phase).markup(" since ").time(health.since, CLOCK).markup(" UTC");
     if let Some(present) = whole.phases.last() {
-        page.markup(", for ").text(Took::seconds(present.seconds));
+        page.markup(", for&nbsp;").text(Took::seconds(present.seconds));
     }
     page.markup("</p>\n</header>\n");
 }
@@ -58,7 +58,7 @@ pub fn progress(page: &mut Html, whole: &Whole<'_>) {
     page.markup("></progress>\n<ul>");
     let fetching = fetcher.phase == progress::Phase::Fetching;
     if let Some(percent) = fetcher.percent() {
-        page.markup("<li><b>").text(percent).markup(" %</b></li>");
+        page.markup("<li><b>").text(percent).markup("&nbsp;%</b></li>");
     }
     page.markup("<li>").text(Size(fetcher.bytes));
     if let Some(total) = fetcher.total_bytes {
@@ -99,11 +99,11 @@ pub fn phases(page: &mut Html, whole: &Whole<'_>) {
     let mut elapsed = 0.0;
     let last = whole.phases.len().saturating_sub(1);
     for (number, timing) in whole.phases.iter().enumerate() {
-        page.markup(if number == last { "<tr class=\"present\">" } else { "<tr>" });
+        page.markup(if number == last { "<tr aria-current=\"true\">" } else { "<tr>" });
         page.markup("<th scope=\"row\">").text(words::capitalised(timing.phase)).markup("</th><td>");
         page.time(timing.since, CLOCK).markup("</td><td class=\"number\">");
         page.text(Took::seconds(timing.seconds));
-        page.markup(if number == last { " so far</td><td>" } else { "</td><td>" });
+        page.markup("</td><td>");
         if drawn(&timing) {
             let width = (timing.seconds * scale).max(LEAST_BAR);
             page.markup(
@@ -133,13 +133,19 @@ pub fn probes(page: &mut Html, whole: &Whole<'_>) {
         "<table>\n<thead><tr><th>Asked</th><th class=\"number\">Took</th><th>Answer</th></tr></thead>\n",
     );
     page.markup("<tbody>\n");
+    let mut above = None;
     for probe in whole.probes.iter().rev() {
         page.markup("<tr><td>").time(probe.at, CLOCK).markup("</td><td class=\"number\">");
         page.text(Took::seconds(probe.seconds)).markup("</td><td>");
         match &probe.problem {
             None => page.markup("<b class=\"good\">loaded</b>"),
-            Some(problem) => page.markup("<b class=\"bad\">not loaded</b> ").text(problem),
+            // A server that is loading says the same many times over.
+            Some(_) if above == Some(&probe.problem) => {
+                page.markup("<b class=\"idle\">not loaded</b>, as above")
+            }
+            Some(problem) => page.markup("<b class=\"idle\">not loaded</b>: ").text(problem),
         };
+        above = Some(&probe.problem);
         if !probe.counts {
             page.markup(" (asked before the model was in place: does not count)");
         }

@@ -71,7 +71,8 @@ fn accepted(files: usize, path: impl Fn(usize) -> String) -> Accepted {
 
 /// What the page says without its markup, in one line.
 fn words(page: &str) -> String {
-    let body = page.split_once("<main>").unwrap().1.replace("</t", " </t").replace("</d", " </d");
+    let body = page.split_once("<main>").unwrap().1.replace("&nbsp;", " ");
+    let body = ["</t", "</d", "</l"].iter().fold(body, |body, end| body.replace(end, &format!(" {end}")));
     let text: String =
         body.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -125,7 +126,7 @@ fn a_fetch_shows_how_far_it_is() {
             "about 1 min 15 s left",
         ],
     );
-    assert_says(&known, &["attempt 2", "connections: 8", "requests made again: 3", "Waiting", "so far"]);
+    assert_says(&known, &["attempt 2", "connections: 8", "requests made again: 3", "Waiting", "Fetching"]);
     state.progress(ProgressWord::Known(Progress { total_bytes: None, eta_seconds: None, ..fetching() }));
     let unknown = page(&mut state);
     assert!(unknown.contains("<progress max=\"100\">"), "{unknown}");
@@ -158,7 +159,7 @@ fn a_model_in_place_shows_what_it_is_and_who_vouches_for_it() {
     assert!(loading.contains("<title>Loading search v2.3</title>"), "{loading}");
     assert_says(
         &loading,
-        &["not loaded GET http://127.0.0.1:8080/ping: connection refused", "Not in service"],
+        &["not loaded: GET http://127.0.0.1:8080/ping: connection refused", "Not in service"],
     );
     state.probe(&Word::Loaded, Instant::now());
     let ready = page(&mut state);

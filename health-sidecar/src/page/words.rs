@@ -1,4 +1,4 @@
-//! Sizes, times and names as people read them.
+//! Sizes, times and names as people read them. A number and its unit are held together by a no-break space.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub struct Size(pub u64);
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0 < 1024 {
-            return write!(f, "{} B", self.0);
+            return write!(f, "{}\u{a0}B", self.0);
         }
         // Tenths of the unit, in integers.
         let mut tenths = self.0.saturating_mul(10) / 1024;
@@ -23,7 +23,7 @@ impl fmt::Display for Size {
             tenths = if found { tenths } else { tenths / 1024 };
             found
         });
-        write!(f, "{}.{} {}", tenths / 10, tenths % 10, unit.unwrap_or("TiB"))
+        write!(f, "{}.{}\u{a0}{}", tenths / 10, tenths % 10, unit.unwrap_or("TiB"))
     }
 }
 
@@ -41,13 +41,13 @@ impl fmt::Display for Took {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (micros, millis, seconds) = (self.0.as_micros(), self.0.as_millis(), self.0.as_secs());
         match seconds {
-            0 if millis < 10 => write!(f, "{}.{} ms", millis, micros / 100 % 10),
-            0 => write!(f, "{millis} ms"),
-            1..10 => write!(f, "{seconds}.{} s", self.0.subsec_millis() / 100),
-            10..60 => write!(f, "{seconds} s"),
-            60..3600 => write!(f, "{} min {} s", seconds / 60, seconds % 60),
-            3600..86400 => write!(f, "{} h {} min", seconds / 3600, seconds / 60 % 60),
-            _ => write!(f, "{} d {} h", seconds / 86400, seconds / 3600 % 24),
+            0 if millis < 10 => write!(f, "{}.{}\u{a0}ms", millis, micros / 100 % 10),
+            0 => write!(f, "{millis}\u{a0}ms"),
+            1..10 => write!(f, "{seconds}.{}\u{a0}s", self.0.subsec_millis() / 100),
+            10..60 => write!(f, "{seconds}\u{a0}s"),
+            60..3600 => write!(f, "{}\u{a0}min\u{a0}{}\u{a0}s", seconds / 60, seconds % 60),
+            3600..86400 => write!(f, "{}\u{a0}h\u{a0}{}\u{a0}min", seconds / 3600, seconds / 60 % 60),
+            _ => write!(f, "{}\u{a0}d\u{a0}{}\u{a0}h", seconds / 86400, seconds / 3600 % 24),
         }
     }
 }
@@ -93,9 +93,9 @@ mod tests {
             (1_048_576, "1.0 MiB"),
             (4_509_715_660, "4.1 GiB"),
         ] {
-            assert_eq!(Size(bytes).to_string(), shown);
+            assert_eq!(Size(bytes).to_string().replace('\u{a0}', " "), shown);
         }
-        assert_eq!(Size(5 << 40).to_string(), "5.0 TiB");
+        assert_eq!(Size(5 << 40).to_string(), "5.0\u{a0}TiB");
     }
 
     #[test]
@@ -110,10 +110,11 @@ mod tests {
             (7_380_000_000, "2 h 3 min"),
             (273_600_000_000, "3 d 4 h"),
         ] {
-            assert_eq!(Took(Duration::from_micros(micros)).to_string(), shown);
+            let took = Took(Duration::from_micros(micros)).to_string();
+            assert_eq!(took.replace('\u{a0}', " "), shown);
         }
         for nonsense in [f64::NAN, f64::INFINITY, -1.0] {
-            assert_eq!(Took::seconds(nonsense).to_string(), "0.0 ms");
+            assert_eq!(Took::seconds(nonsense).to_string(), "0.0\u{a0}ms");
         }
     }
 
