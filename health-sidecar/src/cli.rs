@@ -20,7 +20,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve /health, /livez, /status and /metrics (the default)
+    /// Serve /health, /livez, /status, /metrics and a page for people at / (the default)
     Serve(Box<ServeFlags>),
     /// Ask a running sidecar; exit with 0 when the model is ready and 69 when not
     Check(CheckFlags),

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! cli → config → serve ─┬─ receipt_watch → receipt_check ─┐
-//!                       ├─ probe (+ probe/<server>) ──────┼→ state (readiness judges) → server → report, metrics
+//!                       ├─ probe (+ probe/<server>) ──────┼→ state (readiness judges) → server → report, page, metrics
 //!                       └─ shutdown ──────────────────────┘
 //!              → check  (asks a running sidecar)
 //! ```
@@ -31,6 +31,7 @@ pub mod listen;
 pub mod logging;
 pub mod metrics;
 pub mod one_line;
+pub mod page;
 pub mod probe;
 pub mod readiness;
 pub mod receipt_check;

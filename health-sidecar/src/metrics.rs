@@ -3,151 +3,202 @@
 //! | name | type | what it is |
 //! |---|---|---|
 //! | `plimsoll_phase{phase}` | gauge | 1 for the present phase, 0 for every other |
+//! | `plimsoll_phase_seconds_total{phase}` | counter | time in each phase, all stays added up |
 //! | `plimsoll_ready` | gauge | 1 while `/health` answers 200 |
+//! | `plimsoll_time_to_ready_seconds` | gauge | from the Pod's start to the first ready; see below |
+//! | `plimsoll_load_seconds` | gauge | from the accepted receipt to the server's first "loaded" |
 //! | `plimsoll_fetch_bytes` | gauge | bytes of the model: fetched so far, then in the receipt |
+//! | `plimsoll_fetch_expected_bytes` | gauge | bytes that the model has, once that is known |
 //! | `plimsoll_fetch_seconds` | gauge | how long the fetch took |
 //! | `plimsoll_resumed_bytes` | gauge | bytes that an interrupted fetch had left behind |
-//! | `plimsoll_load_seconds` | gauge | from the accepted receipt to the server's first "loaded" |
+//! | `plimsoll_fetch_attempts` | gauge | starts of the fetcher on this volume |
+//! | `plimsoll_fetch_retries_total` | counter | requests that the fetcher made again while it was watched |
+//! | `plimsoll_fetch_integrity{rung}` | gauge | 1 for the rung in the receipt; no sample for any other |
 //! | `plimsoll_probe_duration_seconds` | histogram | how long probes of the model server took |
-//! | `plimsoll_probes_total{result}` | counter | probes that ended `loaded` or `not_loaded` |
-//! | `plimsoll_build_info{version}` | gauge | always 1 |
+//! | `plimsoll_probes_total{result}` | counter | probes by result, see [`ProbeResult`] |
+//! | `plimsoll_build_info{version}` | info | always 1 |
+//! | `process_resident_memory_bytes` | gauge | memory of the sidecar itself |
+//! | `process_cpu_seconds_total` | counter | processor time of the sidecar itself |
+//! | `process_start_time_seconds` | gauge | when the sidecar started, since 1970 |
 //!
-//! A metric whose value is not known yet has no sample, rather than a zero that would look like one.
-
-use std::fmt::{Display, Write as _};
-use std::time::Duration;
+//! A metric whose value is not known yet has no sample, rather than a zero that would look like one. The page
+//! comes as Prometheus text, or as OpenMetrics for whoever asks for that ([`Format`]).
+//!
+//! **The Pod's start** is taken to be the sidecar's, since it is the first container of the Pod. A sidecar
+//! that started after the fetcher was done, because it alone was restarted or because the Pod has another
+//! order, did not see the start and gives no `plimsoll_time_to_ready_seconds`. The times in a receipt would not
+//! help: on a volume that outlives its Pods they are those of another Pod.
+//!
+//! A scrape costs two small reads of `/proc` and one allocation: every label's value is one of the program's
+//! own words, so nothing from outside can make the page grow.
 
 use crate::readiness::Phase;
+use crate::receipt_check::Accepted;
 use crate::state::State;
 
-/// See the module's table.
-pub const PHASE: &str = "plimsoll_phase";
-/// See the module's table.
-pub const READY: &str = "plimsoll_ready";
-/// See the module's table.
-pub const FETCH_BYTES: &str = "plimsoll_fetch_bytes";
-/// See the module's table.
-pub const FETCH_SECONDS: &str = "plimsoll_fetch_seconds";
-/// See the module's table.
-pub const RESUMED_BYTES: &str = "plimsoll_resumed_bytes";
-/// See the module's table.
-pub const LOAD_SECONDS: &str = "plimsoll_load_seconds";
-/// See the module's table.
-pub const PROBE_DURATION: &str = "plimsoll_probe_duration_seconds";
-/// See the module's table.
-pub const PROBES: &str = "plimsoll_probes_total";
-/// See the module's table.
-pub const BUILD_INFO: &str = "plimsoll_build_info";
+mod counts;
+mod format;
+mod process;
+#[cfg(test)]
+mod tests;
 
-/// The histogram's upper bounds, as they are printed and as they are compared.
-const BUCKETS: [(&str, Duration); 8] = [
-    ("0.001", Duration::from_millis(1)),
-    ("0.005", Duration::from_millis(5)),
-    ("0.01", Duration::from_millis(10)),
-    ("0.05", Duration::from_millis(50)),
-    ("0.1", Duration::from_millis(100)),
-    ("0.5", Duration::from_millis(500)),
-    ("1", Duration::from_secs(1)),
-    ("5", Duration::from_secs(5)),
+pub use counts::{PhaseTimes, ProbeCounts, ProbeResult, RetryCount};
+pub use format::{Family, Format};
+
+use counts::BUCKETS;
+use format::Page;
+use process::Usage;
+
+/// See the module's table.
+pub const PHASE: Family = Family::gauge("plimsoll_phase", "1 for the present phase, 0 for every other.");
+/// See the module's table.
+pub const PHASE_SECONDS: Family =
+    Family::counter("plimsoll_phase_seconds_total", "Time in each phase, all stays added up.");
+/// See the module's table.
+pub const READY: Family = Family::gauge("plimsoll_ready", "1 while /health answers 200.");
+/// See the module's table.
+pub const TIME_TO_READY: Family =
+    Family::gauge("plimsoll_time_to_ready_seconds", "From the Pod's start to the first ready.");
+/// See the module's table.
+pub const LOAD_SECONDS: Family =
+    Family::gauge("plimsoll_load_seconds", "From the accepted receipt to the server's first good word.");
+/// See the module's table.
+pub const FETCH_BYTES: Family =
+    Family::gauge("plimsoll_fetch_bytes", "Bytes of the model: fetched so far, then in the receipt.");
+/// See the module's table.
+pub const FETCH_EXPECTED_BYTES: Family =
+    Family::gauge("plimsoll_fetch_expected_bytes", "Bytes that the model has, once that is known.");
+/// See the module's table.
+pub const FETCH_SECONDS: Family = Family::gauge("plimsoll_fetch_seconds", "How long the fetch took.");
+/// See the module's table.
+pub const RESUMED_BYTES: Family =
+    Family::gauge("plimsoll_resumed_bytes", "Bytes that an interrupted fetch had left behind.");
+/// See the module's table.
+pub const FETCH_ATTEMPTS: Family =
+    Family::gauge("plimsoll_fetch_attempts", "Starts of the fetcher on this volume.");
+/// See the module's table.
+pub const FETCH_RETRIES: Family = Family::counter(
+    "plimsoll_fetch_retries_total",
+    "Requests that the fetcher made again while it was watched.",
+);
+/// See the module's table.
+pub const FETCH_INTEGRITY: Family =
+    Family::gauge("plimsoll_fetch_integrity", "Always 1; who vouches for the files is in the label.");
+/// See the module's table.
+pub const PROBE_DURATION: Family =
+    Family::histogram("plimsoll_probe_duration_seconds", "How long probes of the model server took.");
+/// See the module's table.
+pub const PROBES: Family = Family::counter("plimsoll_probes_total", "Probes of the model server, by result.");
+/// See the module's table.
+pub const BUILD_INFO: Family = Family::info("plimsoll_build_info", "Always 1; the version is in the label.");
+/// See the module's table.
+pub const RESIDENT_MEMORY: Family =
+    Family::gauge("process_resident_memory_bytes", "Memory of the sidecar itself.");
+/// See the module's table.
+pub const CPU_SECONDS: Family =
+    Family::counter("process_cpu_seconds_total", "Processor time of the sidecar itself.");
+/// See the module's table.
+pub const START_TIME: Family =
+    Family::gauge("process_start_time_seconds", "When the sidecar started, in seconds since 1970.");
+
+/// Every family, in the order of the page.
+pub const ALL: [&Family; 18] = [
+    &PHASE,
+    &PHASE_SECONDS,
+    &READY,
+    &TIME_TO_READY,
+    &LOAD_SECONDS,
+    &FETCH_BYTES,
+    &FETCH_EXPECTED_BYTES,
+    &FETCH_SECONDS,
+    &RESUMED_BYTES,
+    &FETCH_ATTEMPTS,
+    &FETCH_RETRIES,
+    &FETCH_INTEGRITY,
+    &PROBE_DURATION,
+    &PROBES,
+    &BUILD_INFO,
+    &RESIDENT_MEMORY,
+    &CPU_SECONDS,
+    &START_TIME,
 ];
 
-/// Probes, counted by result and by how long they took.
-#[derive(Clone, Debug, Default)]
-pub struct ProbeCounts {
-    loaded: u64,
-    not_loaded: u64,
-    /// How many probes took at most each bucket's bound: cumulative, as they are printed.
-    within: [u64; BUCKETS.len()],
-    total: Duration,
+/// Room for the whole page, so that it is allocated once.
+const PAGE_BYTES: usize = 8 * 1024;
+
+/// What the page is made of.
+#[derive(Debug)]
+struct Values<'a> {
+    phase: Phase,
+    phase_times: PhaseTimes,
+    time_to_ready: Option<f64>,
+    load: Option<f64>,
+    receipt: Option<&'a Accepted>,
+    progress: Option<&'a handoff::Progress>,
+    retries: u64,
+    probes: &'a ProbeCounts,
+    usage: Usage,
+    started: f64,
 }
 
-impl ProbeCounts {
-    /// Counts one probe.
-    pub fn observe(&mut self, loaded: bool, took: Duration) {
-        let result = if loaded { &mut self.loaded } else { &mut self.not_loaded };
-        *result = result.saturating_add(1);
-        for (count, (_, bound)) in self.within.iter_mut().zip(BUCKETS) {
-            *count = count.saturating_add(u64::from(took <= bound));
-        }
-        self.total = self.total.saturating_add(took);
-    }
-
-    fn count(&self) -> u64 {
-        self.loaded.saturating_add(self.not_loaded)
-    }
+/// The page.
+pub fn render(state: &State, phase: Phase, format: Format) -> String {
+    print(
+        &Values {
+            phase,
+            phase_times: state.phase_times(),
+            time_to_ready: state.time_to_ready().map(|time| time.as_secs_f64()),
+            load: state.load().map(|load| load.as_secs_f64()),
+            receipt: state.receipt(),
+            progress: state.fetcher_progress(),
+            retries: state.fetch_retries(),
+            probes: state.probe_counts(),
+            usage: Usage::now(),
+            started: state.started_at().as_duration().as_secs_f64(),
+        },
+        format,
+    )
 }
 
-/// The page, in Prometheus' text format.
-pub fn render(state: &State, phase: Phase) -> String {
-    let receipt = state.receipt();
-    let fetching = state.fetcher_progress().map(|progress| progress.bytes);
-    let counts = state.probe_counts();
-
-    let mut page = Page(String::with_capacity(3 * 1024));
-    page.family(PHASE, "gauge", "1 for the present phase, 0 for every other.");
-    for each in Phase::ALL {
-        page.sample(PHASE, &format!("{{phase=\"{each}\"}}"), Some(u64::from(each == phase)));
+fn print(values: &Values<'_>, format: Format) -> String {
+    let Values { receipt, progress, probes, .. } = values;
+    let mut page = Page::new(format, PAGE_BYTES);
+    page.family(&PHASE);
+    for phase in Phase::ALL {
+        page.labelled(&PHASE, ("phase", phase.name()), u64::from(phase == values.phase));
     }
-    page.family(READY, "gauge", "1 while /health answers 200.");
-    page.sample(READY, "", Some(u64::from(phase == Phase::Ready)));
-    page.family(FETCH_BYTES, "gauge", "Bytes of the model: fetched so far, then in the receipt.");
-    page.sample(FETCH_BYTES, "", receipt.map(|receipt| receipt.bytes).or(fetching));
-    page.family(FETCH_SECONDS, "gauge", "How long the fetch took.");
-    page.sample(FETCH_SECONDS, "", receipt.map(|receipt| receipt.seconds));
-    page.family(RESUMED_BYTES, "gauge", "Bytes that an interrupted fetch had left behind.");
-    page.sample(RESUMED_BYTES, "", receipt.map(|receipt| receipt.resumed_bytes));
-    page.family(LOAD_SECONDS, "gauge", "From the accepted receipt to the server's first good word.");
-    page.sample(LOAD_SECONDS, "", state.load().map(|load| load.as_secs_f64()));
-    page.family(PROBE_DURATION, "histogram", "How long probes of the model server took.");
-    let bucket = format!("{PROBE_DURATION}_bucket");
-    for (count, (bound, _)) in counts.within.iter().zip(BUCKETS) {
-        page.sample(&bucket, &format!("{{le=\"{bound}\"}}"), Some(*count));
+    page.family(&PHASE_SECONDS);
+    for phase in Phase::ALL {
+        page.labelled(&PHASE_SECONDS, ("phase", phase.name()), values.phase_times.of(phase).as_secs_f64());
     }
-    page.sample(&bucket, "{le=\"+Inf\"}", Some(counts.count()));
-    page.sample(&format!("{PROBE_DURATION}_sum"), "", Some(counts.total.as_secs_f64()));
-    page.sample(&format!("{PROBE_DURATION}_count"), "", Some(counts.count()));
-    page.family(PROBES, "counter", "Probes of the model server, by result.");
-    page.sample(PROBES, "{result=\"loaded\"}", Some(counts.loaded));
-    page.sample(PROBES, "{result=\"not_loaded\"}", Some(counts.not_loaded));
-    page.family(BUILD_INFO, "gauge", "Always 1; the version is in the label.");
-    page.sample(BUILD_INFO, concat!("{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), Some(1));
-    page.0
-}
-
-/// Writing to a String cannot fail, so the results are dropped.
-struct Page(String);
-
-impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    page.single(&READY, Some(u64::from(values.phase == Phase::Ready)));
+    page.single(&TIME_TO_READY, values.time_to_ready);
+    page.single(&LOAD_SECONDS, values.load);
+    page.single(&FETCH_BYTES, receipt.map(|it| it.bytes).or(progress.map(|it| it.bytes)));
+    let expected = progress.and_then(|it| it.total_bytes);
+    page.single(&FETCH_EXPECTED_BYTES, receipt.map(|it| it.bytes).or(expected));
+    page.single(&FETCH_SECONDS, receipt.map(|it| it.seconds));
+    page.single(&RESUMED_BYTES, receipt.map(|it| it.resumed_bytes));
+    page.single(&FETCH_ATTEMPTS, progress.map(|it| it.attempt));
+    page.single(&FETCH_RETRIES, Some(values.retries));
+    page.family(&FETCH_INTEGRITY);
+    if let Some(receipt) = receipt {
+        page.labelled(&FETCH_INTEGRITY, ("rung", receipt.integrity.name()), 1);
     }
-
-    fn sample(&mut self, name: &str, labels: &str, value: Option<impl Display>) {
-        if let Some(value) = value {
-            let _ = writeln!(self.0, "{name}{labels} {value}");
-        }
+    page.family(&PROBE_DURATION);
+    for ((bound, _), count) in BUCKETS.iter().zip(probes.within()) {
+        page.bucket(&PROBE_DURATION, bound, *count);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn buckets_are_cumulative_and_hold_their_bound() {
-        let mut counts = ProbeCounts::default();
-        counts.observe(true, Duration::from_millis(1));
-        counts.observe(false, Duration::from_millis(2));
-        counts.observe(false, Duration::from_secs(60));
-        assert_eq!(counts.within, [1, 2, 2, 2, 2, 2, 2, 2]);
-        assert_eq!((counts.loaded, counts.not_loaded, counts.count()), (1, 2, 3));
-        assert_eq!(counts.total, Duration::from_millis(60_003));
+    page.bucket(&PROBE_DURATION, "+Inf", probes.count());
+    page.sum_and_count(&PROBE_DURATION, probes.total().as_secs_f64(), probes.count());
+    page.family(&PROBES);
+    for result in ProbeResult::ALL {
+        page.labelled(&PROBES, ("result", result.name()), probes.of(result));
     }
-
-    #[test]
-    fn the_printed_bounds_are_the_compared_ones() {
-        for (text, bound) in BUCKETS {
-            assert_eq!(text.parse::<f64>().unwrap(), bound.as_secs_f64());
-        }
-    }
+    page.family(&BUILD_INFO);
+    page.labelled(&BUILD_INFO, ("version", env!("CARGO_PKG_VERSION")), 1);
+    page.single(&RESIDENT_MEMORY, values.usage.resident_bytes);
+    page.single(&CPU_SECONDS, values.usage.cpu_seconds);
+    page.single(&START_TIME, Some(values.started));
+    page.finish()
 }

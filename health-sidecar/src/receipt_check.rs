@@ -4,13 +4,16 @@
 //! The files are looked at, not hashed: the fetcher hashed them before it wrote the receipt, and the volume
 //! belongs to this Pod. A missing or cut file is what a wrongly mounted or emptied volume looks like.
 
-use handoff::{Integrity, Layout, ModelDigest, ModelId, NotInPlace, ReadError, Receipt, Resolved};
+use handoff::{FileEntry, Integrity, Layout, ModelDigest, ModelId, NotInPlace, ReadError, Receipt, Resolved};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::expected::Expected;
 
-/// An accepted receipt without its list of files, which may be long and is not needed again.
+/// How many of a receipt's files are kept to be shown.
+pub const MAX_LISTED_FILES: usize = 20;
+
+/// An accepted receipt without most of its list of files, which may be long and is not needed again.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Accepted {
     /// The model as the manifest names it.
@@ -26,6 +29,8 @@ pub struct Accepted {
     pub signer: Option<String>,
     /// How many files there are.
     pub files: usize,
+    /// The first [`MAX_LISTED_FILES`] of them, sorted by path.
+    pub first_files: Vec<FileEntry>,
     /// Their size in bytes.
     pub bytes: u64,
     /// How many of those bytes an interrupted run had left behind.
@@ -58,7 +63,7 @@ pub enum Refusal {
 /// # Errors
 /// See [`Refusal`].
 pub fn check(layout: &Layout, expected: &Expected) -> Result<Accepted, Refusal> {
-    let receipt = Receipt::read(&layout.receipt())?;
+    let mut receipt = Receipt::read(&layout.receipt())?;
     if let Some(mismatch) = expected.mismatch(&receipt.model) {
         return Err(Refusal::OtherModel(mismatch));
     }
@@ -66,13 +71,17 @@ pub fn check(layout: &Layout, expected: &Expected) -> Result<Accepted, Refusal> 
         return Err(Refusal::Inconsistent);
     }
     receipt.check_in_place(layout.model_dir())?;
+    let files = receipt.files.len();
+    receipt.files.truncate(MAX_LISTED_FILES);
+    receipt.files.shrink_to_fit();
     Ok(Accepted {
         model: receipt.model,
         resolved: receipt.resolved,
         digest: receipt.digest,
         integrity: receipt.integrity,
         signer: receipt.signer,
-        files: receipt.files.len(),
+        files,
+        first_files: receipt.files,
         bytes: receipt.bytes,
         resumed_bytes: receipt.resumed_bytes,
         seconds: receipt.seconds,

@@ -70,23 +70,34 @@ pub struct Fetched {
 /// The answer at `/status`: that of `/health`, and everything behind it.
 #[derive(Debug, Serialize)]
 pub struct Whole<'a> {
+    /// The answer at `/health`.
     #[serde(flatten)]
-    health: Health,
-    expected: &'a Expected,
-    receipt: Option<&'a Accepted>,
-    refusal: Option<&'a str>,
-    fetcher: Option<&'a Progress>,
-    load_seconds: Option<f64>,
-    probes: Vec<&'a ProbeRecord>,
-    phases: Vec<Timing>,
+    pub health: Health,
+    /// The model that this Pod is meant to serve.
+    pub expected: &'a Expected,
+    /// The receipt that counts.
+    pub receipt: Option<&'a Accepted>,
+    /// Why the receipt does not count, if there is one.
+    pub refusal: Option<&'a str>,
+    /// What the fetcher last said.
+    pub fetcher: Option<&'a Progress>,
+    /// How long the server took to load the model.
+    pub load_seconds: Option<f64>,
+    /// The last probes, oldest first.
+    pub probes: Vec<&'a ProbeRecord>,
+    /// The phases so far, oldest first; the present one comes last.
+    pub phases: Vec<Timing>,
 }
 
 /// How long a phase took, or is taking.
 #[derive(Debug, Serialize)]
-struct Timing {
-    phase: Phase,
-    since: Timestamp,
-    seconds: f64,
+pub struct Timing {
+    /// The phase.
+    pub phase: Phase,
+    /// When it began.
+    pub since: Timestamp,
+    /// How long it took, up to now if it is the present one.
+    pub seconds: f64,
 }
 
 impl Health {

@@ -5,10 +5,11 @@
 //! | `GET /health`, `GET /readyz` | 200 when the Pod may take traffic, else 503; [`Health`] |
 //! | `GET /livez` | 200 while the process runs; never depends on the model |
 //! | `GET /status` | 200; [`Whole`], everything that is known |
-//! | `GET /metrics` | 200; Prometheus text, see [`metrics`] |
+//! | `GET /metrics` | 200; Prometheus text or OpenMetrics, see [`metrics`] |
+//! | `GET /` | 200; the same as `/status` for people, see [`page`] |
 //!
-//! `HEAD` is answered as `GET` without the body. Every body is JSON, but for the metrics, and ends in a
-//! newline. Whatever a client does, it costs a bounded amount: see the constants.
+//! `HEAD` is answered as `GET` without the body. Every body is JSON, but for the metrics and the page, and ends
+//! in a newline. Whatever a client does, it costs a bounded amount: see the constants.
 
 use std::cell::RefCell;
 use std::convert::Infallible;
@@ -18,11 +19,15 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
@@ -31,12 +36,13 @@ use tokio::task::JoinSet;
 use tokio::time;
 use tracing::warn;
 
-use crate::metrics;
+use crate::metrics::{self, Format};
+use crate::page;
 use crate::report::{Health, Status, Whole};
 use crate::state::State;
 
 /// Every path that is served.
-const PATHS: [&str; 5] = ["/health", "/readyz", "/livez", "/status", "/metrics"];
+const PATHS: [&str; 6] = ["/", "/health", "/readyz", "/livez", "/status", "/metrics"];
 /// How many clients are served at once; more wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
 /// How long a client may take to send a request's head, and how long an idle connection is kept.
@@ -141,13 +147,23 @@ fn route(state: &RefCell<State>, request: &Request<Incoming>) -> Response<Full<B
             json(StatusCode::OK, &Whole::new(&state, verdict))
         }
         "/metrics" => {
+            let accept = request.headers().get_all(ACCEPT).into_iter();
+            let format = Format::accepted(accept.filter_map(|value| value.to_str().ok()));
             let mut state = state.borrow_mut();
             let phase = state.verdict().phase;
-            respond(
-                StatusCode::OK,
-                "text/plain; version=0.0.4; charset=utf-8",
-                metrics::render(&state, phase),
-            )
+            let text = metrics::render(&state, phase, format);
+            let mut response = respond(StatusCode::OK, format.content_type(), text);
+            response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
+            response
+        }
+        "/" => {
+            let mut state = state.borrow_mut();
+            let verdict = state.verdict();
+            let text = page::render(&Whole::new(&state, verdict), Timestamp::now());
+            let mut response = respond(StatusCode::OK, "text/html; charset=utf-8", text);
+            response.headers_mut().insert(CONTENT_SECURITY_POLICY, page::policy::policy());
+            response.headers_mut().insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+            response
         }
         _ => json(StatusCode::NOT_FOUND, &json!({"error": "no such path", "paths": PATHS})),
     }
@@ -165,5 +181,6 @@ fn respond(status: StatusCode, content_type: &'static str, body: String) -> Resp
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::expected::Expected;
-use crate::metrics::ProbeCounts;
+use crate::metrics::{PhaseTimes, ProbeCounts, RetryCount};
 use crate::one_line;
 use crate::probe::Word;
 use crate::readiness::{Phase, ProgressWord, Readiness, ReceiptWord, Rules, Verdict};
@@ -65,6 +65,12 @@ pub struct State {
     probe_counts: ProbeCounts,
     current: PhaseRecord,
     past: VecDeque<PhaseRecord>,
+    /// When the process began.
+    started: PhaseRecord,
+    past_times: PhaseTimes,
+    time_to_ready: Option<Duration>,
+    was_ready: bool,
+    retries: RetryCount,
 }
 
 impl State {
@@ -80,6 +86,11 @@ impl State {
             probe_counts: ProbeCounts::default(),
             current,
             past: VecDeque::with_capacity(MAX_PHASES),
+            started: current,
+            past_times: PhaseTimes::default(),
+            time_to_ready: None,
+            was_ready: false,
+            retries: RetryCount::default(),
         }
     }
 
@@ -114,6 +125,9 @@ impl State {
 
     /// The fetcher said something.
     pub fn progress(&mut self, word: ProgressWord) {
+        if let ProgressWord::Known(progress) = &word {
+            self.retries.observe(progress);
+        }
         self.readiness.progress(word);
         self.verdict();
     }
@@ -126,7 +140,7 @@ impl State {
         if counts && loaded && self.load.is_none() {
             self.load = self.readiness.accepted_at().map(|accepted| accepted.elapsed());
         }
-        self.probe_counts.observe(loaded, took);
+        self.probe_counts.observe(word.into(), took);
         if self.probes.len() == MAX_PROBES {
             self.probes.pop_front();
         }
@@ -159,6 +173,12 @@ impl State {
                 self.past.pop_front();
             }
             self.past.push_back(self.current);
+            self.past_times.add(self.current.phase, now.saturating_duration_since(self.current.began));
+            if verdict.phase == Phase::Ready && !self.was_ready {
+                self.was_ready = true;
+                self.time_to_ready =
+                    self.saw_the_fetch().then(|| now.saturating_duration_since(self.started.began));
+            }
             self.current = PhaseRecord { phase: verdict.phase, since: wall_clock(), began: now };
             info!(phase = verdict.phase.name(), "{}", verdict.reason);
         }
@@ -188,6 +208,36 @@ impl State {
     /// How long it took from the accepted receipt to the server's first good word.
     pub fn load(&self) -> Option<Duration> {
         self.load
+    }
+
+    /// Whether the fetcher was at work after the process began, and not only before. It gives its times in whole
+    /// seconds.
+    fn saw_the_fetch(&self) -> bool {
+        let progress = self.fetcher_progress().map(|progress| progress.updated_at);
+        let receipt = self.receipt().map(|receipt| receipt.completed_at);
+        progress.max(receipt).is_some_and(|at| at.as_second() >= self.started.since.as_second())
+    }
+
+    /// How long it took from the start of the process to the first ready; see [`metrics`](crate::metrics).
+    pub fn time_to_ready(&self) -> Option<Duration> {
+        self.time_to_ready
+    }
+
+    /// How many requests the fetcher made again.
+    pub fn fetch_retries(&self) -> u64 {
+        self.retries.total()
+    }
+
+    /// The time in each phase up to now.
+    pub fn phase_times(&self) -> PhaseTimes {
+        let mut times = self.past_times;
+        times.add(self.current.phase, self.current.began.elapsed());
+        times
+    }
+
+    /// When the process began.
+    pub fn started_at(&self) -> Timestamp {
+        self.started.since
     }
 
     /// The last probes, oldest first.

@@ -8,6 +8,7 @@
 //! * [`fault_server`]: a server that misbehaves to order, for what no real one can be made to show.
 //! * [`fault_proxy`]: a proxy that damages what a real server answers; [`faults`]: everything it does, as a table.
 //! * [`crashes`]: ends the fetcher at every stage and counts what that cost.
+//! * [`browser`]: a browser that shows a page, and whose every request is seen.
 //! * [`http`], [`poll`], [`skip`]: how a test asks, waits and says what it leaves out.
 //!
 //! Nothing here links the programs under test: tests know them as a user does, through their command line,
@@ -20,6 +21,7 @@
 
 pub mod binaries;
 pub mod crashes;
+pub mod browser;
 pub mod fault_proxy;
 pub mod fault_server;
 pub mod faults;

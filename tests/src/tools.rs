@@ -19,7 +19,9 @@ mod python;
 
 pub use debian::debian_package;
 pub use docker::{Docker, docker};
-pub use python::{Environment, kserve_python, mlserver_python, python, signing_python, transfer_python};
+pub use python::{
+    Environment, kserve_python, metrics_python, mlserver_python, python, signing_python, transfer_python,
+};
 
 /// Kustomize, which renders the manifests as `kubectl apply -k` and Argo CD do.
 pub fn kustomize() -> PathBuf {

@@ -27,19 +27,26 @@ fn every_endpoint_answers_get_and_head_and_ends_in_a_newline() {
         ("/status", 200),
         ("/metrics", 200),
         ("/health?verbose=1", 503),
-        ("/", 404),
+        ("/", 200),
+        ("/?x", 200),
         ("/health/", 404),
+        ("/favicon.ico", 404),
     ] {
         let get = sidecar.get(path);
         assert_eq!(get.status, status, "{path}");
         assert!(get.body.ends_with('\n') && get.body.len() > 1, "{path}: {}", get.body);
         let head = request(sidecar.address(), "HEAD", path).unwrap();
         assert_eq!((head.status, head.body.as_str()), (status, ""), "{path}");
-        if path != "/status" {
+        // Those that tell how long something has been going on may grow from one answer to the next.
+        if !["/status", "/", "/?x", "/metrics"].contains(&path) {
             let length = format!("content-length: {}", get.body.len());
             assert!(head.head.contains(&length), "{path}: {} lacks {length}", head.head);
         }
-        if path != "/metrics" {
+        assert!(get.head.contains("x-content-type-options: nosniff"), "{path}: {}", get.head);
+        if path.starts_with("/?") || path == "/" {
+            assert!(get.head.contains("content-type: text/html; charset=utf-8"), "{path}: {}", get.head);
+            assert!(get.head.contains("content-security-policy: default-src 'none'; style-src 'sha256-"));
+        } else if path != "/metrics" {
             assert!(get.head.contains("content-type: application/json"), "{path}: {}", get.head);
             serde_json::from_str::<Value>(&get.body).unwrap();
         }

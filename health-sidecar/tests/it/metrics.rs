@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use handoff::Phase;
+use handoff::{Phase, Receipt};
 use health_sidecar::metrics;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model_server::{ModelServer, Says};
-use crate::sidecar::Sidecar;
+use crate::sidecar::{Sidecar, exchange};
 use crate::volume::{VERSION, Volume, receipt};
 
 /// Samples by name and labels, as printed.
@@ -73,7 +74,7 @@ fn scrape(sidecar: &Sidecar) -> Page {
 }
 
 fn phases(page: &Page) -> Vec<&str> {
-    let on = page.samples.iter().filter(|(key, value)| key.starts_with(metrics::PHASE) && **value == 1.0);
+    let on = page.samples.iter().filter(|(key, value)| key.starts_with("plimsoll_phase{") && **value == 1.0);
     on.map(|(key, _)| key.as_str()).collect()
 }
 
@@ -84,17 +85,7 @@ fn the_page_follows_the_model_from_nothing_to_ready() {
     let sidecar = Sidecar::start(&volume, &server.url(), &[]);
     let page = scrape(&sidecar);
     let names: Vec<_> = page.kinds.keys().map(String::as_str).collect();
-    let mut listed = [
-        metrics::PHASE,
-        metrics::READY,
-        metrics::FETCH_BYTES,
-        metrics::FETCH_SECONDS,
-        metrics::RESUMED_BYTES,
-        metrics::LOAD_SECONDS,
-        metrics::PROBE_DURATION,
-        metrics::PROBES,
-        metrics::BUILD_INFO,
-    ];
+    let mut listed = metrics::ALL.map(|family| family.name);
     listed.sort_unstable();
     assert_eq!(names, listed);
     assert_eq!(phases(&page), ["plimsoll_phase{phase=\"waiting\"}"]);
@@ -107,9 +98,12 @@ fn the_page_follows_the_model_from_nothing_to_ready() {
     let page = scrape(&sidecar);
     assert_eq!(phases(&page), ["plimsoll_phase{phase=\"fetching\"}"]);
     assert_eq!(page.samples["plimsoll_fetch_bytes"], 63.0);
+    assert_eq!(page.samples["plimsoll_fetch_expected_bytes"], 100.0);
+    assert_eq!(page.samples["plimsoll_fetch_attempts"], 1.0);
+    assert!(page.samples["plimsoll_phase_seconds_total{phase=\"waiting\"}"] > 0.0);
 
     volume.put_files();
-    let receipt = receipt(VERSION);
+    let receipt = Receipt { completed_at: Timestamp::now(), ..receipt(VERSION) };
     volume.put_receipt(&receipt);
     sidecar.until("ready", "loaded");
     let page = scrape(&sidecar);
@@ -124,6 +118,51 @@ fn the_page_follows_the_model_from_nothing_to_ready() {
     assert!(count >= 2.0);
     assert_eq!(page.samples["plimsoll_probe_duration_seconds_bucket{le=\"+Inf\"}"], count);
     assert!(page.samples["plimsoll_probe_duration_seconds_sum"] > 0.0);
+    assert_eq!(page.samples["plimsoll_fetch_integrity{rung=\"registry\"}"], 1.0);
+
+    // All phases together lasted as long as the process so far, and the way to ready was no longer than that.
+    let times = page.samples.iter().filter(|(key, _)| key.starts_with("plimsoll_phase_seconds_total"));
+    let all: f64 = times.map(|(_, seconds)| seconds).sum();
+    let started = page.samples["process_start_time_seconds"];
+    let age = Timestamp::now().as_duration().as_secs_f64() - started;
+    assert!(all > 0.0 && all <= age, "{all} of {age}");
+    let to_ready = page.samples["plimsoll_time_to_ready_seconds"];
+    assert!(page.samples["plimsoll_load_seconds"] <= to_ready && to_ready <= all, "{to_ready} of {all}");
+    assert!(page.samples["process_resident_memory_bytes"] > 100_000.0);
+    assert!(page.samples["process_cpu_seconds_total"] < age);
+}
+
+#[test]
+fn a_start_that_was_not_seen_is_not_told() {
+    let volume = Volume::empty();
+    volume.put_files();
+    let completed_at = Timestamp::now() - SignedDuration::from_secs(60);
+    volume.put_receipt(&Receipt { completed_at, ..receipt(VERSION) });
+    let server = ModelServer::start(Says::loaded());
+    let sidecar = Sidecar::start(&volume, &server.url(), &[]);
+    sidecar.until("ready", "loaded");
+    let page = scrape(&sidecar);
+    assert_eq!(page.samples.get("plimsoll_time_to_ready_seconds"), None);
+    assert!(page.samples["plimsoll_load_seconds"] > 0.0);
+}
+
+#[test]
+fn openmetrics_comes_to_whoever_asks_for_it() {
+    let sidecar = Sidecar::start(&Volume::empty(), "http://127.0.0.1:9", &[]);
+    let ask = |accept: &str| {
+        let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{accept}\r\n");
+        exchange(sidecar.address(), &head).unwrap()
+    };
+    let open = ask("Accept: text/plain;q=0.5\r\nAccept: application/openmetrics-text; version=1.0.0\r\n");
+    assert!(open.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", open.head);
+    assert!(open.head.contains("\r\nvary: accept"), "{}", open.head);
+    assert!(open.body.ends_with("\n# EOF\n"), "{}", open.body);
+    assert!(open.body.contains("\n# TYPE plimsoll_probes counter\nplimsoll_probes_total{"), "{}", open.body);
+    for accept in ["", "Accept: */*\r\n", "Accept: \u{fc}\r\n"] {
+        let plain = ask(accept);
+        assert!(plain.head.contains("content-type: text/plain; version=0.0.4"), "{}", plain.head);
+        assert!(!plain.body.contains("# EOF") && !plain.body.contains("# UNIT"), "{}", plain.body);
+    }
 }
 
 #[test]

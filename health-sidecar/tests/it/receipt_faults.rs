@@ -23,7 +23,9 @@ fn expect_red(spoil: impl FnOnce(&Volume, &mut Receipt), reason: &str) {
     spoil(&volume, &mut spoiled);
     volume.put_receipt(&spoiled);
     sidecar.until("waiting", reason);
-    assert!(sidecar.log().contains(&format!("receipt refused: {reason}")), "{}", sidecar.log());
+    // What the sidecar writes comes through a pipe, and may come after its answer.
+    let logged = || sidecar.log().contains(&format!("receipt refused: {reason}")).then_some(());
+    wait_for(logged, || sidecar.log());
     volume.remove_receipt();
     fs::remove_dir_all(volume.file("data")).unwrap();
     volume.put_files();

@@ -72,6 +72,11 @@ pub fn signing_python() -> Environment {
     environment("venv-signing", "signing/requirements.txt")
 }
 
+/// The official client of Prometheus, which parses OpenMetrics.
+pub fn metrics_python() -> Environment {
+    environment("venv-metrics", "metrics/requirements.txt")
+}
+
 fn environment(name: &str, requirements: &str) -> Environment {
     let root = places::tools().join(name);
     let requirements = places::data(requirements);

@@ -1,0 +1,213 @@
+//! What is counted from the sidecar's start, in a fixed amount of memory.
+
+use std::time::Duration;
+
+use handoff::Progress;
+
+use crate::probe::Word;
+use crate::readiness::Phase;
+
+/// The histogram's upper bounds, as they are printed in either format and as they are compared.
+pub(super) const BUCKETS: [(&str, Duration); 8] = [
+    ("0.001", Duration::from_millis(1)),
+    ("0.005", Duration::from_millis(5)),
+    ("0.01", Duration::from_millis(10)),
+    ("0.05", Duration::from_millis(50)),
+    ("0.1", Duration::from_millis(100)),
+    ("0.5", Duration::from_millis(500)),
+    ("1.0", Duration::from_secs(1)),
+    ("5.0", Duration::from_secs(5)),
+];
+
+/// How a probe ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeResult {
+    /// The server said that it has loaded the model.
+    Loaded,
+    /// It did not.
+    NotLoaded,
+}
+
+impl ProbeResult {
+    /// Every result, in order.
+    pub const ALL: [Self; 2] = [Self::Loaded, Self::NotLoaded];
+
+    /// The label's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::NotLoaded => "not_loaded",
+        }
+    }
+}
+
+impl From<&Word> for ProbeResult {
+    fn from(word: &Word) -> Self {
+        match word {
+            Word::Loaded => Self::Loaded,
+            Word::NotLoaded { .. } => Self::NotLoaded,
+        }
+    }
+}
+
+/// Probes, counted by result and by how long they took.
+#[derive(Clone, Debug, Default)]
+pub struct ProbeCounts {
+    /// In the order of [`ProbeResult::ALL`].
+    results: [u64; ProbeResult::ALL.len()],
+    /// How many probes took at most each bucket's bound: cumulative, as they are printed.
+    within: [u64; BUCKETS.len()],
+    total: Duration,
+}
+
+impl ProbeCounts {
+    /// Counts one probe.
+    pub fn observe(&mut self, result: ProbeResult, took: Duration) {
+        for (count, each) in self.results.iter_mut().zip(ProbeResult::ALL) {
+            *count = count.saturating_add(u64::from(each == result));
+        }
+        for (count, (_, bound)) in self.within.iter_mut().zip(BUCKETS) {
+            *count = count.saturating_add(u64::from(took <= bound));
+        }
+        self.total = self.total.saturating_add(took);
+    }
+
+    /// How many probes had this result.
+    pub fn of(&self, result: ProbeResult) -> u64 {
+        let mut counts = self.results.iter().zip(ProbeResult::ALL);
+        counts.find(|(_, each)| *each == result).map_or(0, |(count, _)| *count)
+    }
+
+    /// How many probes there were.
+    pub fn count(&self) -> u64 {
+        self.results.iter().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
+    pub(super) fn within(&self) -> &[u64] {
+        &self.within
+    }
+
+    pub(super) fn total(&self) -> Duration {
+        self.total
+    }
+}
+
+/// The time in each phase, all stays added up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PhaseTimes([Duration; Phase::ALL.len()]);
+
+impl PhaseTimes {
+    /// Adds a stay in a phase.
+    pub fn add(&mut self, phase: Phase, stay: Duration) {
+        for (time, each) in self.0.iter_mut().zip(Phase::ALL) {
+            if each == phase {
+                *time = time.saturating_add(stay);
+            }
+        }
+    }
+
+    /// The time in a phase.
+    pub fn of(&self, phase: Phase) -> Duration {
+        let mut times = self.0.iter().zip(Phase::ALL);
+        times.find(|(_, each)| *each == phase).map_or(Duration::ZERO, |(time, _)| *time)
+    }
+}
+
+/// Requests that the fetcher made again, added up over its runs: each run counts from zero, and says so only
+/// while it is fetching.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RetryCount {
+    attempt: u32,
+    in_attempt: u32,
+    total: u64,
+}
+
+impl RetryCount {
+    /// Takes note of what the fetcher says.
+    pub fn observe(&mut self, progress: &Progress) {
+        let Some(connections) = progress.connections else { return };
+        let before = if progress.attempt == self.attempt { self.in_attempt } else { 0 };
+        self.total = self.total.saturating_add(u64::from(connections.retries.saturating_sub(before)));
+        (self.attempt, self.in_attempt) = (progress.attempt, connections.retries);
+    }
+
+    /// How many there were.
+    pub fn total(self) -> u64 {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handoff::{Connections, ModelId, progress};
+
+    use super::*;
+
+    #[test]
+    fn buckets_are_cumulative_and_hold_their_bound() {
+        let mut counts = ProbeCounts::default();
+        counts.observe(ProbeResult::Loaded, Duration::from_millis(1));
+        counts.observe(ProbeResult::NotLoaded, Duration::from_millis(2));
+        counts.observe(ProbeResult::NotLoaded, Duration::from_secs(60));
+        assert_eq!(counts.within, [1, 2, 2, 2, 2, 2, 2, 2]);
+        assert_eq!(ProbeResult::ALL.map(|result| counts.of(result)), [1, 2]);
+        assert_eq!((counts.count(), counts.total), (3, Duration::from_millis(60_003)));
+    }
+
+    #[test]
+    fn the_printed_bounds_are_the_compared_ones() {
+        for (text, bound) in BUCKETS {
+            assert_eq!(text.parse::<f64>().unwrap(), bound.as_secs_f64());
+        }
+    }
+
+    #[test]
+    fn stays_in_a_phase_add_up() {
+        let mut times = PhaseTimes::default();
+        for (phase, seconds) in [(Phase::Loading, 2), (Phase::Ready, 50), (Phase::Loading, 3)] {
+            times.add(phase, Duration::from_secs(seconds));
+        }
+        assert_eq!(times.of(Phase::Loading), Duration::from_secs(5));
+        assert_eq!(times.of(Phase::Ready), Duration::from_secs(50));
+        assert_eq!(times.of(Phase::Draining), Duration::ZERO);
+    }
+
+    #[test]
+    fn retries_add_up_over_the_runs_of_the_fetcher() {
+        let progress = |attempt, retries: Option<u32>| Progress {
+            schema: progress::SCHEMA,
+            model: ModelId { name: "m".into(), version: "v1".into() },
+            phase: progress::Phase::Fetching,
+            bytes: 0,
+            total_bytes: None,
+            files: 0,
+            total_files: 0,
+            bytes_per_second: 0,
+            eta_seconds: None,
+            connections: retries.map(|retries| Connections {
+                open: 1,
+                slowest_bytes_per_second: None,
+                retries,
+            }),
+            attempt,
+            error: None,
+            updated_at: "2026-11-20T10:00:00Z".parse().unwrap(),
+        };
+        let mut count = RetryCount::default();
+        for (attempt, retries, total) in [
+            (1, Some(0), 0),
+            (1, Some(3), 3),
+            (1, Some(3), 3),
+            (1, None, 3),
+            (1, Some(4), 4),
+            (2, None, 4),
+            (2, Some(1), 5),
+            (2, Some(4), 8),
+            // Nothing that a file says makes a counter go down.
+            (2, Some(2), 8),
+        ] {
+            count.observe(&progress(attempt, retries));
+            assert_eq!(count.total(), total, "attempt {attempt}, {retries:?}");
+        }
+    }
+}
