@@ -6,7 +6,7 @@
 //! fail, the [`policy`] lets the browser run no script, load nothing and apply no style but ours.
 //!
 //! From top to bottom: what is going on, how far the fetch is, where the time went, the model and its files,
-//! and what the model server said. Each part is a function in [`sections`] and a line in [`render`]; a part with
+//! and what the model server said. Each part is a function in `page/sections.rs` and a line in [`render`]; a part with
 //! nothing to say is left out.
 
 use jiff::Timestamp;

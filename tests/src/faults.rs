@@ -1,6 +1,6 @@
 //! Everything that a store, a network or somebody on the way can do to an answer, as a table.
 //!
-//! A [`Case`] says what is damaged, how often, and what must come of it: the exit code and the words. [`run`] has the
+//! A [`Case`] says what is damaged, how often, and what must come of it: the exit code and the words. [`run()`] has the
 //! real fetcher bring a model of several files from a real store through a [proxy](crate::fault_proxy) that does the
 //! damage. Whatever the case, a watcher looks all the time that nothing but the right bytes is ever at a final name, and
 //! no receipt beside anything less than the whole model; and after a failure the fault is removed and the same volume
