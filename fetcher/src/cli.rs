@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use handoff::{Integrity, ModelDigest, duration};
 
-use crate::byte_size::ByteSize;
 use crate::report::OutputFormat;
 use crate::report::log::LogFormat;
+use handoff::ByteSize;
 
 /// Fetches a machine-learning model by name and version into a volume, verified.
 ///

@@ -12,18 +12,16 @@ use std::path::{Path, PathBuf};
 use handoff::layout::{RECEIPT_NAME, STAGING_NAME, STATE_DIR_NAME};
 use handoff::{Layout, Progress, ReadError, Receipt};
 
-use crate::byte_size::ByteSize;
 use crate::chain;
 use crate::confined::Directory;
 use crate::store::Class;
 use crate::verify::{self, VerifyError};
+use handoff::ByteSize;
 
 /// Name, in the staging area, of the receipt that is being replaced.
 const REPLACED_RECEIPT: &str = "replaced-receipt.json";
 /// `TMPFS_MAGIC`; statfs(2).
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;
-/// Where Linux names the current boot.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Why a volume cannot be worked on.
 #[derive(Debug, thiserror::Error)]
@@ -138,7 +136,7 @@ impl Volume {
             Err(error) => return Err(failed("lock", state_dir)(error)),
         }
         // Without it (no /proc), every receipt counts as one from another boot, which is the safe side.
-        let boot_id = fs::read_to_string(BOOT_ID).unwrap_or_default().trim().to_owned();
+        let boot_id = handoff::boot::id();
         Ok(Self { layout, boot_id, model, state })
     }
 

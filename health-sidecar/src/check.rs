@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio::runtime;
 use tokio::time::{self, Instant};
 
@@ -11,7 +12,7 @@ use crate::http_client::{self, Answer};
 use crate::http_url::HttpUrl;
 use crate::one_line;
 use crate::readiness::Phase;
-use crate::report::{Health, Status};
+use crate::report::{Model, Status};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,6 +26,15 @@ pub struct Finding {
     pub verdict: Judgement,
     /// Why, in one line.
     pub line: String,
+}
+
+/// What is read of a report. A sidecar of another release may say more, or things that this one does not know.
+#[derive(Deserialize)]
+struct Heard {
+    status: Status,
+    phase: Phase,
+    reason: String,
+    model: Model,
 }
 
 /// The judgement, as far as waiting is concerned.
@@ -71,7 +81,7 @@ async fn ask(url: &HttpUrl, deadline: Instant) -> Finding {
 }
 
 fn read(answer: &Answer) -> Option<Finding> {
-    let health: Health = serde_json::from_slice(&answer.body).ok()?;
+    let health: Heard = serde_json::from_slice(&answer.body).ok()?;
     let (verdict, line) = match (health.status, health.phase) {
         (Status::Ready, _) if answer.status.is_success() => {
             let model =

@@ -86,15 +86,22 @@ pub struct ServeFlags {
     #[arg(long, env = "HEALTH_GRPC_SERVICE", value_name = "NAME")]
     pub grpc_service: Option<String>,
 
-    /// Time between probes of a loaded model server; a loading one is asked at least twice a second
-    #[arg(long, env = "HEALTH_PROBE_INTERVAL", value_name = "DURATION", default_value = "5s")]
-    pub probe_interval: String,
-    /// How long the model server may take to answer; at most the interval
-    #[arg(long, env = "HEALTH_PROBE_TIMEOUT", value_name = "DURATION", default_value = "2s")]
-    pub probe_timeout: String,
-    /// How many probes in a row must fail before a ready model is not ready any more
+    /// How long the model server's word that the model is loaded counts: /health is never green for longer beside a
+    /// server that has lost it. The server is asked so often that the unclear answers below fit in; at least twice a
+    /// second while it loads
+    #[arg(long, env = "HEALTH_PROBE_PERIOD", value_name = "DURATION", default_value = "10s")]
+    pub probe_period: String,
+    /// How long the model server may take to answer; at most the period divided by one more than the failures
+    /// [default: 2s, or as much as that]
+    #[arg(long, env = "HEALTH_PROBE_TIMEOUT", value_name = "DURATION")]
+    pub probe_timeout: Option<String>,
+    /// How many unclear answers in a row (none in time, cut off, an error of the server's own) end ready; a definite no
+    /// does at once
     #[arg(long, env = "HEALTH_PROBE_FAILURES", value_name = "COUNT", default_value = "3")]
     pub probe_failures: String,
+    /// How many times in a row the server must say that the model is loaded
+    #[arg(long, env = "HEALTH_PROBE_SUCCESSES", value_name = "COUNT", default_value = "1")]
+    pub probe_successes: String,
     /// How long /health stays red and served after SIGTERM
     #[arg(long, env = "HEALTH_DRAIN", value_name = "DURATION", default_value = "5s")]
     pub drain: String,

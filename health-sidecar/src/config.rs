@@ -26,8 +26,8 @@ mod server;
 
 /// Longest model name or version, in bytes.
 const MAX_NAME_BYTES: usize = 256;
-/// How many times the probe interval a good word counts at least, before the probe's timeout.
-const STALE_INTERVALS: u32 = 3;
+/// How long a server may take to answer, where nothing else is said and there is as much time between questions.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The settings of `serve`.
 #[derive(Debug)]
@@ -40,8 +40,6 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// What to ask the model server.
     pub probe: Probe,
-    /// How often to ask it.
-    pub probe_interval: Duration,
     /// When its word counts.
     pub rules: Rules,
     /// How long to serve red after a signal.
@@ -140,18 +138,25 @@ impl ServeConfig {
     /// # Errors
     /// The first that is wrong.
     pub fn new(flags: ServeFlags) -> Result<Self, ConfigError> {
-        let probe_interval = duration_within(
-            Setting("HEALTH_PROBE_INTERVAL"),
-            &flags.probe_interval,
-            Duration::from_millis(100)..=Duration::from_secs(3600),
-        )?;
-        // At most the interval, so that failures come no further apart than intervals.
-        let timeout = duration_within(
-            Setting("HEALTH_PROBE_TIMEOUT"),
-            &flags.probe_timeout,
-            Duration::from_millis(10)..=probe_interval,
-        )?;
-        let failures = number(Setting("HEALTH_PROBE_FAILURES"), &flags.probe_failures, 1..=100)?;
+        let rules = Rules {
+            period: duration_within(
+                Setting("HEALTH_PROBE_PERIOD"),
+                &flags.probe_period,
+                Duration::from_millis(200)..=Duration::from_secs(3600),
+            )?,
+            failures: number(Setting("HEALTH_PROBE_FAILURES"), &flags.probe_failures, 1..=100)?,
+            successes: number(Setting("HEALTH_PROBE_SUCCESSES"), &flags.probe_successes, 1..=100)?,
+            smoke_requests: 0,
+        };
+        // An answer is there, or too late, before the next question.
+        let longest = rules.interval();
+        let timeout = match &flags.probe_timeout {
+            None => PROBE_TIMEOUT.min(longest),
+            Some(text) => {
+                let allowed = Duration::from_millis(10).min(longest)..=longest;
+                duration_within(Setting("HEALTH_PROBE_TIMEOUT"), text, allowed)?
+            }
+        };
         Ok(Self {
             expected: Expected {
                 name: name(Setting("MODEL_NAME"), flags.model_name.clone())?,
@@ -163,12 +168,7 @@ impl ServeConfig {
                 "an address and a port, such as `[::]:8090`",
             )?,
             probe: server::probe(&flags, timeout)?,
-            probe_interval,
-            rules: Rules {
-                failures,
-                // Room for every tolerated failure, so that the count decides as long as probes are answered.
-                stale_after: probe_interval * failures.max(STALE_INTERVALS) + timeout,
-            },
+            rules,
             drain: duration_within(
                 Setting("HEALTH_DRAIN"),
                 &flags.drain,

@@ -34,6 +34,7 @@ pub mod one_line;
 pub mod page;
 pub mod probe;
 pub mod readiness;
+pub mod reason;
 pub mod receipt_check;
 pub mod receipt_watch;
 pub mod report;

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | `plimsoll_phase{phase}` | gauge | 1 for the present phase, 0 for every other |
 //! | `plimsoll_phase_seconds_total{phase}` | counter | time in each phase, all stays added up |
+//! | `plimsoll_reason{code}` | gauge | 1 for the present reason, 0 for every other; see [`reason`](crate::reason) |
 //! | `plimsoll_ready` | gauge | 1 while `/health` answers 200 |
 //! | `plimsoll_time_to_ready_seconds` | gauge | from the Pod's start to the first ready; see below |
 //! | `plimsoll_load_seconds` | gauge | from the accepted receipt to the server's first "loaded" |
@@ -32,7 +33,8 @@
 //! A scrape costs two small reads of `/proc` and one allocation: every label's value is one of the program's
 //! own words, so nothing from outside can make the page grow.
 
-use crate::readiness::Phase;
+use crate::readiness::{Phase, Verdict};
+use crate::reason::ReasonCode;
 use crate::receipt_check::Accepted;
 use crate::state::State;
 
@@ -54,6 +56,8 @@ pub const PHASE: Family = Family::gauge("plimsoll_phase", "1 for the present pha
 /// See the module's table.
 pub const PHASE_SECONDS: Family =
     Family::counter("plimsoll_phase_seconds_total", "Time in each phase, all stays added up.");
+/// See the module's table.
+pub const REASON: Family = Family::gauge("plimsoll_reason", "1 for the present reason, 0 for every other.");
 /// See the module's table.
 pub const READY: Family = Family::gauge("plimsoll_ready", "1 while /health answers 200.");
 /// See the module's table.
@@ -102,9 +106,10 @@ pub const START_TIME: Family =
     Family::gauge("process_start_time_seconds", "When the sidecar started, in seconds since 1970.");
 
 /// Every family, in the order of the page.
-pub const ALL: [&Family; 18] = [
+pub const ALL: [&Family; 19] = [
     &PHASE,
     &PHASE_SECONDS,
+    &REASON,
     &READY,
     &TIME_TO_READY,
     &LOAD_SECONDS,
@@ -130,6 +135,7 @@ const PAGE_BYTES: usize = 8 * 1024;
 #[derive(Debug)]
 struct Values<'a> {
     phase: Phase,
+    code: ReasonCode,
     phase_times: PhaseTimes,
     time_to_ready: Option<f64>,
     load: Option<f64>,
@@ -142,10 +148,11 @@ struct Values<'a> {
 }
 
 /// The page.
-pub fn render(state: &State, phase: Phase, format: Format) -> String {
+pub fn render(state: &State, verdict: &Verdict, format: Format) -> String {
     print(
         &Values {
-            phase,
+            phase: verdict.phase,
+            code: verdict.code,
             phase_times: state.phase_times(),
             time_to_ready: state.time_to_ready().map(|time| time.as_secs_f64()),
             load: state.load().map(|load| load.as_secs_f64()),
@@ -170,6 +177,10 @@ fn print(values: &Values<'_>, format: Format) -> String {
     page.family(&PHASE_SECONDS);
     for phase in Phase::ALL {
         page.labelled(&PHASE_SECONDS, ("phase", phase.name()), values.phase_times.of(phase).as_secs_f64());
+    }
+    page.family(&REASON);
+    for code in ReasonCode::ALL {
+        page.labelled(&REASON, ("code", code.name()), u64::from(code == values.code));
     }
     page.single(&READY, Some(u64::from(values.phase == Phase::Ready)));
     page.single(&TIME_TO_READY, values.time_to_ready);

@@ -6,10 +6,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// Which kind of situation it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "`told` says of each what it is")]
 pub enum ReasonCode {
@@ -116,12 +116,7 @@ impl ReasonCode {
                 "the bytes are coming in",
                 "wait; an attempt above 1 says that the container was restarted, and why is in its last state",
             ),
-            Self::Verifying => told(
-                "verifying",
-                "verifying",
-                "the model as a whole is checked",
-                "wait",
-            ),
+            Self::Verifying => told("verifying", "verifying", "the model as a whole is checked", "wait"),
             Self::Publishing => told(
                 "publishing",
                 "publishing · checking the receipt",
@@ -231,12 +226,7 @@ impl ReasonCode {
                 "the server did not answer, but not often enough in a row to be taken out of service",
                 "see whether the server is overloaded",
             ),
-            Self::Draining => told(
-                "draining",
-                "draining",
-                "the Pod is being shut down",
-                "nothing",
-            ),
+            Self::Draining => told("draining", "draining", "the Pod is being shut down", "nothing"),
         }
     }
 

@@ -4,11 +4,14 @@
 //! The files are looked at, not hashed: the fetcher hashed them before it wrote the receipt, and the volume
 //! belongs to this Pod. A missing or cut file is what a wrongly mounted or emptied volume looks like.
 
-use handoff::{FileEntry, Integrity, Layout, ModelDigest, ModelId, NotInPlace, ReadError, Receipt, Resolved};
+use handoff::{
+    FileEntry, Integrity, Layout, ModelDigest, ModelId, NotInPlace, ReadError, Receipt, Resolved, boot,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::expected::Expected;
+use crate::reason::ReasonCode;
 
 /// How many of a receipt's files are kept to be shown.
 pub const MAX_LISTED_FILES: usize = 20;
@@ -56,6 +59,22 @@ pub enum Refusal {
     /// A file is not in place.
     #[error(transparent)]
     NotInPlace(#[from] NotInPlace),
+    /// It was written before the node was restarted, and what it vouches for may be lost.
+    #[error("the receipt is from before the node was restarted: the fetcher has to check the files again")]
+    OtherBoot,
+}
+
+impl Refusal {
+    /// Which kind of reason it is.
+    pub fn code(&self) -> ReasonCode {
+        match self {
+            Self::Read(_) => ReasonCode::ReceiptUnreadable,
+            Self::Inconsistent => ReasonCode::ReceiptInconsistent,
+            Self::OtherModel(_) => ReasonCode::OtherModel,
+            Self::NotInPlace(_) => ReasonCode::FileNotInPlace,
+            Self::OtherBoot => ReasonCode::OtherBoot,
+        }
+    }
 }
 
 /// Reads and checks the receipt of `layout`. Blocks for as long as it takes to look at every file.
@@ -71,6 +90,11 @@ pub fn check(layout: &Layout, expected: &Expected) -> Result<Accepted, Refusal> 
         return Err(Refusal::Inconsistent);
     }
     receipt.check_in_place(layout.model_dir())?;
+    // Where the kernel does not say, nobody can tell.
+    let boots = [&receipt.boot_id, &boot::id()];
+    if boots.iter().all(|id| !id.is_empty()) && boots[0] != boots[1] {
+        return Err(Refusal::OtherBoot);
+    }
     let files = receipt.files.len();
     receipt.files.truncate(MAX_LISTED_FILES);
     receipt.files.shrink_to_fit();

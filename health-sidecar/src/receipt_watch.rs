@@ -4,9 +4,9 @@
 //! to read. Looking is one system call per file, several times a second while the Pod is not ready and once a
 //! second when it is; inotify would save those calls and miss changes on some network volumes. Only a changed
 //! file is read, and only a changed receipt makes its files be looked at, on a thread of its own that ends
-//! when it is done.
+//! when it is done. The server looks at the receipt before each answer too, so that no answer is green without one.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -29,34 +29,65 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// How often to check an unchanged receipt that was refused: the cause may have been a file's, not its own.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// The receipt, as it was when somebody last looked.
+pub struct ReceiptFile {
+    watched: RefCell<Watched>,
+    /// How often it has changed.
+    changes: Cell<u64>,
+}
+
+impl ReceiptFile {
+    /// The receipt of `layout`, which nobody has looked at.
+    pub fn new(layout: &Layout) -> Self {
+        Self { watched: RefCell::new(Watched::new(layout.receipt())), changes: Cell::new(0) }
+    }
+
+    /// Looks, and tells `state` if it is not what it was.
+    pub fn look(&self, state: &RefCell<State>) {
+        let mut watched = self.watched.borrow_mut();
+        if watched.has_changed() {
+            self.changes.set(self.changes.get().wrapping_add(1));
+            state.borrow_mut().receipt_changed(watched.exists());
+        }
+    }
+
+    fn exists(&self) -> bool {
+        self.watched.borrow().exists()
+    }
+}
+
 /// Watches until the future is dropped. Tells `state` of every change and wakes `checked` for every receipt
 /// that was checked.
 pub async fn watch(
     layout: Layout,
     expected: Expected,
+    receipt: &ReceiptFile,
     state: &RefCell<State>,
     checked: &Notify,
 ) -> Infallible {
     let mut progress = Watched::new(layout.progress());
-    let mut receipt = Watched::new(layout.receipt());
-    let mut recheck_at = None;
+    // Of the last receipt that was checked: which change it was, and when to check it again if it was refused.
+    let (mut checked_change, mut recheck_at) = (0, None);
     loop {
         // Progress is read first and told last. The fetcher writes its last progress after the receipt, so
         // whoever has read "fetched" finds that receipt, and nobody is told that it is not there.
         let news = progress.has_changed().then(|| read_progress(&progress.path, &expected));
-        let changed = receipt.has_changed();
-        if changed {
-            recheck_at = None;
-            state.borrow_mut().receipt_changed(receipt.exists());
-        }
+        receipt.look(state);
         if let Some(word) = news {
             state.borrow_mut().progress(word);
         }
-        if receipt.exists() && (changed || recheck_at.is_some_and(|at| at <= Instant::now())) {
+        let change = receipt.changes.get();
+        let is_due = change != checked_change || recheck_at.is_some_and(|at| at <= Instant::now());
+        if receipt.exists() && is_due {
             let outcome = check(layout.clone(), expected.clone()).await;
-            recheck_at = outcome.is_err().then(|| Instant::now() + RECHECK_INTERVAL);
-            state.borrow_mut().receipt_checked(outcome);
-            checked.notify_one();
+            receipt.look(state);
+            // What is there now may be another one than what was read.
+            if receipt.changes.get() == change {
+                (checked_change, recheck_at) =
+                    (change, outcome.is_err().then(|| Instant::now() + RECHECK_INTERVAL));
+                state.borrow_mut().receipt_checked(outcome);
+                checked.notify_one();
+            }
         }
         let ready = state.borrow_mut().verdict().phase == Phase::Ready;
         tokio::time::sleep(if ready { READY_INTERVAL } else { INTERVAL }).await;

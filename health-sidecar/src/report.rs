@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::expected::Expected;
 use crate::readiness::{Phase, Verdict};
+use crate::reason::ReasonCode;
 use crate::receipt_check::Accepted;
 use crate::state::{ProbeRecord, State};
 
@@ -20,18 +21,20 @@ pub enum Status {
 }
 
 /// The answer at `/health`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Health {
     /// Ready or not.
     pub status: Status,
     /// What the model is doing.
     pub phase: Phase,
+    /// Why, as one of a closed list; see [`reason`](crate::reason).
+    pub code: ReasonCode,
     /// Why, in one display-ready line.
     pub reason: String,
     /// Which model.
     pub model: Model,
     /// How far the fetch is; only while fetching.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Fetched>,
     /// When this phase began.
     pub since: Timestamp,
@@ -52,18 +55,18 @@ pub struct Model {
 }
 
 /// How far the fetch is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Fetched {
     /// Bytes that are here.
     pub bytes: u64,
     /// Bytes there will be, when that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub total_bytes: Option<u64>,
     /// Whole percents, when that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub percent: Option<u64>,
     /// Seconds left, when that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<u64>,
 }
 
@@ -107,6 +110,7 @@ impl Health {
         Self {
             status: if verdict.phase == Phase::Ready { Status::Ready } else { Status::NotReady },
             phase: verdict.phase,
+            code: verdict.code,
             reason: verdict.reason,
             model: match state.receipt() {
                 Some(receipt) => Model {

@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -23,7 +24,7 @@ use crate::config::ServeConfig;
 use crate::listen::listen;
 use crate::probe::Probe;
 use crate::readiness::Phase;
-use crate::receipt_watch;
+use crate::receipt_watch::{self, ReceiptFile};
 use crate::server::Server;
 use crate::shutdown::Signals;
 use crate::state::State;
@@ -79,12 +80,13 @@ async fn run(config: ServeConfig) -> Result<(), ServeError> {
     info!("listening on {}", listener.local_addr().map_err(refused)?);
 
     let state = Rc::new(RefCell::new(State::new(config.expected.clone(), config.rules)));
-    let mut server = Server::new(listener, Rc::clone(&state));
+    let receipt = Rc::new(ReceiptFile::new(&config.layout));
+    let mut server = Server::new(listener, Rc::clone(&receipt), Rc::clone(&state));
     let checked = Notify::new();
     tokio::select! {
         never = server.run() => match never {},
-        never = receipt_watch::watch(config.layout, config.expected, &state, &checked) => match never {},
-        never = probe(&config.probe, config.probe_interval, &state, &checked) => match never {},
+        never = receipt_watch::watch(config.layout, config.expected, &receipt, &state, &checked) => match never {},
+        never = probe(&config.probe, config.rules.interval(), &state, &checked) => match never {},
         () = signals.next() => {}
     }
     state.borrow_mut().drain();
@@ -109,8 +111,15 @@ async fn probe(probe: &Probe, interval: Duration, state: &RefCell<State>, checke
         let ready = state.borrow_mut().verdict().phase == Phase::Ready;
         let pause = if ready { interval } else { interval.min(LOADING_INTERVAL) };
         tokio::select! {
-            () = time::sleep_until((began + pause).into()) => {}
+            () = time::sleep_until((began + jittered(pause)).into()) => {}
             () = checked.notified() => {}
         }
     }
+}
+
+/// A little less than `pause`, each time another part of it, so that the Pods of a node do not all ask at once. Never more:
+/// a good word must not get too old.
+fn jittered(pause: Duration) -> Duration {
+    let random = RandomState::new().build_hasher().finish() % 1024;
+    pause - pause * u32::try_from(random).unwrap_or(0) / 10_240
 }

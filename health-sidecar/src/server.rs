@@ -38,6 +38,7 @@ use tracing::warn;
 
 use crate::metrics::{self, Format};
 use crate::page;
+use crate::receipt_watch::ReceiptFile;
 use crate::report::{Health, Status, Whole};
 use crate::state::State;
 
@@ -61,15 +62,16 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// A listening server. Needs a [`tokio::task::LocalSet`].
 pub struct Server {
     listener: TcpListener,
+    receipt: Rc<ReceiptFile>,
     state: Rc<RefCell<State>>,
     connections: JoinSet<()>,
     stopping: watch::Sender<bool>,
 }
 
 impl Server {
-    /// A server that answers from `state`.
-    pub fn new(listener: TcpListener, state: Rc<RefCell<State>>) -> Self {
-        Self { listener, state, connections: JoinSet::new(), stopping: watch::Sender::new(false) }
+    /// A server that answers from `state`, once it has looked whether the receipt is still the one it was.
+    pub fn new(listener: TcpListener, receipt: Rc<ReceiptFile>, state: Rc<RefCell<State>>) -> Self {
+        Self { listener, receipt, state, connections: JoinSet::new(), stopping: watch::Sender::new(false) }
     }
 
     /// Serves until the future is dropped. Connections then go on, until [`Self::finish`].
@@ -78,7 +80,12 @@ impl Server {
             tokio::select! {
                 accepted = self.listener.accept(), if self.connections.len() < MAX_CONNECTIONS => match accepted {
                     Ok((stream, _)) => {
-                        let connection = serve(stream, Rc::clone(&self.state), self.stopping.subscribe());
+                        let connection = serve(
+                            stream,
+                            Rc::clone(&self.receipt),
+                            Rc::clone(&self.state),
+                            self.stopping.subscribe(),
+                        );
                         self.connections.spawn_local(connection);
                     }
                     Err(error) => {
@@ -99,8 +106,14 @@ impl Server {
     }
 }
 
-async fn serve(stream: TcpStream, state: Rc<RefCell<State>>, mut stopping: watch::Receiver<bool>) {
+async fn serve(
+    stream: TcpStream,
+    receipt: Rc<ReceiptFile>,
+    state: Rc<RefCell<State>>,
+    mut stopping: watch::Receiver<bool>,
+) {
     let answer = |request: Request<Incoming>| {
+        receipt.look(&state);
         let response = route(&state, &request);
         async { Ok::<_, Infallible>(response) }
     };
@@ -150,8 +163,8 @@ fn route(state: &RefCell<State>, request: &Request<Incoming>) -> Response<Full<B
             let accept = request.headers().get_all(ACCEPT).into_iter();
             let format = Format::accepted(accept.filter_map(|value| value.to_str().ok()));
             let mut state = state.borrow_mut();
-            let phase = state.verdict().phase;
-            let text = metrics::render(&state, phase, format);
+            let verdict = state.verdict();
+            let text = metrics::render(&state, &verdict, format);
             let mut response = respond(StatusCode::OK, format.content_type(), text);
             response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
             response

@@ -13,10 +13,11 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::expected::Expected;
-use crate::metrics::{PhaseTimes, ProbeCounts, RetryCount};
+use crate::metrics::{PhaseTimes, ProbeCounts, ProbeResult, RetryCount};
 use crate::one_line;
 use crate::probe::Word;
 use crate::readiness::{Phase, ProgressWord, Readiness, ReceiptWord, Rules, Verdict};
+use crate::reason::ReasonCode;
 use crate::receipt_check::{Accepted, Refusal};
 
 /// How many probes are remembered.
@@ -31,8 +32,8 @@ pub struct ProbeRecord {
     pub at: Timestamp,
     /// How long it took, in seconds.
     pub seconds: f64,
-    /// Whether the server said "loaded".
-    pub loaded: bool,
+    /// What the server said.
+    pub result: ProbeResult,
     /// Whether it counts: a probe that began before the receipt was accepted does not.
     pub counts: bool,
     /// What there is to say about a "loaded".
@@ -64,6 +65,8 @@ pub struct State {
     probes: VecDeque<ProbeRecord>,
     probe_counts: ProbeCounts,
     current: PhaseRecord,
+    /// What the log was last told.
+    last_told: (Phase, ReasonCode),
     past: VecDeque<PhaseRecord>,
     /// When the process began.
     started: PhaseRecord,
@@ -85,6 +88,7 @@ impl State {
             probes: VecDeque::with_capacity(MAX_PROBES),
             probe_counts: ProbeCounts::default(),
             current,
+            last_told: (Phase::Waiting, ReasonCode::WaitingForFetcher),
             past: VecDeque::with_capacity(MAX_PHASES),
             started: current,
             past_times: PhaseTimes::default(),
@@ -111,7 +115,7 @@ impl State {
                 if self.refusal() != Some(&reason) {
                     warn!("receipt refused: {reason}");
                 }
-                self.set_receipt(ReceiptWord::Refused(reason), None);
+                self.set_receipt(ReceiptWord::Refused(refusal.code(), reason), None);
             }
         }
     }
@@ -128,7 +132,7 @@ impl State {
         if let ProgressWord::Known(progress) = &word {
             self.retries.observe(progress);
         }
-        self.readiness.progress(word);
+        self.readiness.progress(word, Instant::now());
         self.verdict();
     }
 
@@ -147,7 +151,7 @@ impl State {
         self.probes.push_back(ProbeRecord {
             at: wall_clock(),
             seconds: took.as_secs_f64(),
-            loaded,
+            result: word.into(),
             counts,
             detail: match word {
                 Word::Loaded { detail } => detail.clone(),
@@ -164,10 +168,14 @@ impl State {
         self.verdict();
     }
 
-    /// The judgement now. A change of phase is noted and logged here, whoever asks first.
+    /// The judgement now. A change of phase or of the kind of reason is noted and logged here, whoever asks first.
     pub fn verdict(&mut self) -> Verdict {
         let now = Instant::now();
         let verdict = self.readiness.judge(now);
+        if (verdict.phase, verdict.code) != self.last_told {
+            self.last_told = (verdict.phase, verdict.code);
+            info!(phase = verdict.phase.name(), code = verdict.code.name(), "{}", verdict.reason);
+        }
         if verdict.phase != self.current.phase {
             if self.past.len() == MAX_PHASES {
                 self.past.pop_front();
@@ -180,7 +188,6 @@ impl State {
                     self.saw_the_fetch().then(|| now.saturating_duration_since(self.started.began));
             }
             self.current = PhaseRecord { phase: verdict.phase, since: wall_clock(), began: now };
-            info!(phase = verdict.phase.name(), "{}", verdict.reason);
         }
         verdict
     }

@@ -20,8 +20,8 @@
 )]
 
 pub mod binaries;
-pub mod crashes;
 pub mod browser;
+pub mod crashes;
 pub mod fault_proxy;
 pub mod fault_server;
 pub mod faults;

@@ -34,6 +34,15 @@ pub fn print(duration: Duration) -> String {
     }
 }
 
+/// Prints a wait for a person, who does not count seconds when there are many: `45 s`, `11 min`, `2 h 5 min`.
+pub fn rough(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +86,14 @@ mod tests {
     fn prints_what_a_sentence_needs() {
         assert_eq!(print(Duration::from_secs(2)), "2 s");
         assert_eq!(print(Duration::from_millis(1500)), "1500 ms");
+    }
+
+    #[test]
+    fn a_long_wait_is_not_counted_in_seconds() {
+        for (seconds, printed) in
+            [(0, "0 s"), (119, "119 s"), (120, "2 min"), (700, "11 min"), (7500, "2 h 5 min")]
+        {
+            assert_eq!(rough(Duration::from_secs(seconds)), printed);
+        }
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! It depends on none of our crates and does no networking, so the sidecar that links it stays small.
 
+pub mod boot;
+pub mod byte_size;
 pub mod digest;
 pub mod duration;
 pub mod exit_code;
@@ -18,6 +20,7 @@ pub mod persist;
 pub mod progress;
 pub mod receipt;
 
+pub use byte_size::ByteSize;
 pub use digest::{ModelDigest, Sha256Digest};
 pub use exit_code::ExitCode;
 pub use integrity::Integrity;

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use handoff::{ModelDigest, SafePath};
 
 use super::digest::{HashedFile, hash_directory};
-use crate::byte_size::ByteSize;
 use crate::catalog::{CLAIM, DESCRIPTOR, DescribedFile, Descriptor, NewVersion, alias_path, version_path};
 use crate::config::Publish;
 use crate::error::Error;
@@ -22,6 +21,7 @@ use crate::report::now;
 use crate::retry::{Budget, Failed};
 use crate::store::{self, StoreError, WritableStore, read_small};
 use crate::verify::hash_file;
+use handoff::ByteSize;
 
 pub(crate) async fn run(job: &Publish) -> Result<String, Error> {
     let files = hash_directory(&job.directory)?;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use handoff::{Integrity, Phase, Receipt, Sha256Digest, receipt};
 
-use crate::byte_size::ByteSize;
 use crate::chain;
 use crate::config::Pull;
 use crate::confined::Access;
@@ -20,6 +19,7 @@ use crate::transfer::staging::Staging;
 use crate::transfer::{self, Transfer};
 use crate::verify::{VerifiedModel, seal};
 use crate::volume::{Volume, failed};
+use handoff::ByteSize;
 
 /// Fetches one model, or finds it in place. Returns the line for people.
 pub(crate) async fn run(job: &Pull) -> Result<String, Error> {

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 
 use handoff::Integrity;
 
-use crate::byte_size::ByteSize;
 use crate::config::Resolve;
 use crate::error::Error;
 use crate::plan::Plan;
 use crate::report::OutputFormat;
 use crate::retry::Budget;
+use handoff::ByteSize;
 
 pub(crate) async fn run(job: &Resolve) -> Result<String, Error> {
     let budget = Budget::new(job.network.attempts, job.network.deadline);

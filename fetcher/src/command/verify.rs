@@ -6,13 +6,13 @@ use std::path::Path;
 
 use handoff::{Layout, ReadError, Receipt};
 
-use crate::byte_size::ByteSize;
 use crate::config::{Signed, Verify};
 use crate::error::Error;
 use crate::limits::Limits;
 use crate::signature::directory::{self, Directory};
 use crate::signature::{self, SignatureError, Trust};
 use crate::verify::verify_directory;
+use handoff::ByteSize;
 
 pub(crate) fn run(job: &Verify) -> Result<String, Error> {
     let Some(signed) = &job.signed else {

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinHandle;
 
 use super::{Rate, Tracker, log};
-use crate::byte_size::ByteSize;
+use handoff::ByteSize;
 
 /// How often the progress file is replaced. The contract says at most twice a second.
 const TICK: Duration = Duration::from_millis(500);

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use handoff::Progress;
 
 use crate::probe::Word;
@@ -20,23 +22,27 @@ pub(super) const BUCKETS: [(&str, Duration); 8] = [
 ];
 
 /// How a probe ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ProbeResult {
     /// The server said that it has loaded the model.
     Loaded,
-    /// It did not.
+    /// It said that it has not, or nobody listens.
     NotLoaded,
+    /// There was no telling.
+    Unclear,
 }
 
 impl ProbeResult {
     /// Every result, in order.
-    pub const ALL: [Self; 2] = [Self::Loaded, Self::NotLoaded];
+    pub const ALL: [Self; 3] = [Self::Loaded, Self::NotLoaded, Self::Unclear];
 
     /// The label's value.
     pub fn name(self) -> &'static str {
         match self {
             Self::Loaded => "loaded",
             Self::NotLoaded => "not_loaded",
+            Self::Unclear => "unclear",
         }
     }
 }
@@ -44,8 +50,9 @@ impl ProbeResult {
 impl From<&Word> for ProbeResult {
     fn from(word: &Word) -> Self {
         match word {
-            Word::Loaded => Self::Loaded,
+            Word::Loaded { .. } => Self::Loaded,
             Word::NotLoaded { .. } => Self::NotLoaded,
+            Word::Unclear { .. } => Self::Unclear,
         }
     }
 }
@@ -150,7 +157,7 @@ mod tests {
         counts.observe(ProbeResult::NotLoaded, Duration::from_millis(2));
         counts.observe(ProbeResult::NotLoaded, Duration::from_secs(60));
         assert_eq!(counts.within, [1, 2, 2, 2, 2, 2, 2, 2]);
-        assert_eq!(ProbeResult::ALL.map(|result| counts.of(result)), [1, 2]);
+        assert_eq!(ProbeResult::ALL.map(|result| counts.of(result)), [1, 2, 0]);
         assert_eq!((counts.count(), counts.total), (3, Duration::from_millis(60_003)));
     }
 

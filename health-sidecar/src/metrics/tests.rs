@@ -50,6 +50,7 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
     let mut probes = ProbeCounts::default();
     let early = Values {
         phase: Phase::Fetching,
+        code: ReasonCode::Fetching,
         phase_times,
         time_to_ready: None,
         load: None,
@@ -68,6 +69,7 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
     }
     let ready = Values {
         phase: Phase::Ready,
+        code: ReasonCode::Loaded,
         phase_times,
         time_to_ready: Some(8.0),
         load: Some(4.0),

@@ -5,6 +5,7 @@ use handoff::progress;
 use super::Tone;
 use super::html::Html;
 use super::words::{self, Size, Took};
+use crate::metrics::ProbeResult;
 use crate::readiness::Phase;
 use crate::report::{Status, Timing, Whole};
 
@@ -137,14 +138,17 @@ pub fn probes(page: &mut Html, whole: &Whole<'_>) {
     for probe in whole.probes.iter().rev() {
         page.markup("<tr><td>").time(probe.at, CLOCK).markup("</td><td class=\"number\">");
         page.text(Took::seconds(probe.seconds)).markup("</td><td>");
-        match &probe.problem {
-            None => page.markup("<b class=\"good\">loaded</b>"),
+        page.markup(match probe.result {
+            ProbeResult::Loaded => "<b class=\"good\">loaded</b>",
+            ProbeResult::NotLoaded => "<b class=\"idle\">not loaded</b>",
+            ProbeResult::Unclear => "<b class=\"idle\">no telling</b>",
+        });
+        match probe.problem.as_ref().or(probe.detail.as_ref()) {
+            None => {}
             // A server that is loading says the same many times over.
-            Some(_) if above == Some(&probe.problem) => {
-                page.markup("<b class=\"idle\">not loaded</b>, as above")
-            }
-            Some(problem) => page.markup("<b class=\"idle\">not loaded</b>: ").text(problem),
-        };
+            Some(_) if above == Some(&probe.problem) => drop(page.markup(", as above")),
+            Some(words) => drop(page.markup(": ").text(words)),
+        }
         above = Some(&probe.problem);
         if !probe.counts {
             page.markup(" (asked before the model was in place: does not count)");

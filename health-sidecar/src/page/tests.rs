@@ -13,9 +13,11 @@ use crate::state::State;
 
 const HOSTILE: &str = "</title><script>alert('1')</script>\"x\"&amp;\u{202e}\u{1b}[2J";
 
+const RULES: Rules = Rules { period: Duration::from_secs(60), failures: 3, successes: 1, smoke_requests: 0 };
+
 fn state() -> State {
     let expected = Expected { name: Some("search".into()), version: Some("v2.3".into()) };
-    State::new(expected, Rules { failures: 3, stale_after: Duration::from_secs(60) })
+    State::new(expected, RULES)
 }
 
 fn page(state: &mut State) -> String {
@@ -119,7 +121,7 @@ fn a_fetch_shows_how_far_it_is() {
     assert_says(
         &known,
         &[
-            "fetching 63 % (attempt 2)",
+            "fetching 63 % at 100.0 MiB/s, 75 s left (attempt 2)",
             "630.0 MiB of 1000.0 MiB",
             "1 of 2 files",
             "100.0 MiB/s",
@@ -161,7 +163,7 @@ fn a_model_in_place_shows_what_it_is_and_who_vouches_for_it() {
         &loading,
         &["not loaded: GET http://127.0.0.1:8080/ping: connection refused", "Not in service"],
     );
-    state.probe(&Word::Loaded, Instant::now());
+    state.probe(&Word::Loaded { detail: None }, Instant::now());
     let ready = page(&mut state);
     assert!(ready.contains("<title>Ready search v2.3</title>"), "{ready}");
     assert!(ready.contains("<body class=\"good\">"), "{ready}");
@@ -208,7 +210,7 @@ fn a_refused_receipt_is_a_fault() {
 fn whatever_is_quoted_the_markup_is_ours() {
     let pages = [HOSTILE, "harmless"].map(|text| {
         let expected = Expected { name: Some(text.into()), version: Some(text.into()) };
-        let mut state = State::new(expected, Rules { failures: 3, stale_after: Duration::from_secs(60) });
+        let mut state = State::new(expected, RULES);
         let failure = Some(handoff::Failure { code: 65, message: text.into() });
         let failed = Progress { phase: progress::Phase::Failed, error: failure, ..fetching() };
         let mut pages = vec![page(&mut state)];

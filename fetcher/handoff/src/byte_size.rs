@@ -1,4 +1,4 @@
-//! Sizes for people.
+//! Sizes for people, as both binaries show them.
 
 use std::fmt;
 use std::str::FromStr;
