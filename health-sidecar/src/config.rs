@@ -1,4 +1,5 @@
-//! Turns flags and variables into settings that cannot be wrong, before any socket or file is touched.
+//! Turns flags and variables into settings that cannot be wrong, before any socket is touched, and no file but
+//! the one that holds settings itself, the smoke requests.
 //!
 //! An empty value is an error, never "not set": an empty `MODEL_VERSION` is most likely a template that was
 //! not filled in, and to accept any version then would defeat the sidecar's purpose.
@@ -21,6 +22,8 @@ use crate::logging::{LogFormat, Logging};
 use crate::one_line;
 use crate::probe::{self, BodyCondition, Probe, Question};
 use crate::readiness::Rules;
+use crate::smoke::file::{self, FileError};
+use crate::smoke::{Smoke, SmokeRequest};
 
 /// Longest model name or version, in bytes.
 const MAX_NAME_BYTES: usize = 256;
@@ -51,10 +54,12 @@ pub struct ServeConfig {
 /// The settings of `check`.
 #[derive(Debug)]
 pub struct CheckConfig {
-    /// What to ask.
-    pub url: HttpUrl,
+    /// The sidecar to ask, if any.
+    pub url: Option<HttpUrl>,
     /// How long to wait.
     pub wait: Duration,
+    /// What to ask the model server, if anything. It is there when there is no sidecar to ask.
+    pub smoke: Option<Smoke>,
 }
 
 /// A setting, by the name of its variable. Prints with its flag.
@@ -97,6 +102,16 @@ pub enum ConfigError {
         /// Why.
         source: UrlError,
     },
+    /// It names a file that will not do.
+    #[error("{setting}: {}", one_line::of(&.path.to_string_lossy(), 80))]
+    File {
+        /// The setting.
+        setting: Setting,
+        /// Its value.
+        path: PathBuf,
+        /// What is wrong with the file.
+        source: FileError,
+    },
     /// It has no effect as things are, which cannot be what was meant.
     #[error("{setting} has no effect without {without}")]
     Idle {
@@ -116,6 +131,7 @@ impl ConfigError {
                 "`health-sidecar --help` explains every setting; an unset one has its default"
             }
             Self::Url { .. } => "the model server and the sidecar are asked over plain HTTP, within the Pod",
+            Self::File { .. } => "the README has the format, under \"Smoke requests\"",
             Self::Idle { .. } => "unset it, or set what it belongs to",
         }
     }
@@ -182,16 +198,49 @@ impl ServeConfig {
 }
 
 impl CheckConfig {
-    /// Checks every setting.
+    /// Checks every setting. `smoke` is the file of smoke requests that the environment names.
     ///
     /// # Errors
     /// The first that is wrong.
-    pub fn new(flags: &CheckFlags) -> Result<Self, ConfigError> {
-        Ok(Self {
-            url: url(Setting("HEALTH_URL"), &flags.url)?,
-            wait: duration_within(Setting("HEALTH_WAIT"), &flags.wait, Duration::ZERO..=duration::LONGEST)?,
-        })
+    pub fn new(flags: CheckFlags, smoke: Option<OsString>) -> Result<Self, ConfigError> {
+        let wait = duration_within(Setting("HEALTH_WAIT"), &flags.wait, Duration::ZERO..=duration::LONGEST)?;
+        let smoke = match flags.smoke {
+            None => None,
+            Some(named) => Some(Smoke {
+                server: url(Setting("HEALTH_SERVER_URL"), &flags.server_url)?,
+                requests: smoke_requests(named.or(smoke).ok_or(ConfigError::Missing {
+                    setting: Setting("HEALTH_SMOKE"),
+                    hint: "name a file: `--smoke FILE`",
+                })?)?,
+            }),
+        };
+        let url = match flags.url.as_str() {
+            "none" if smoke.is_none() => {
+                return Err(ConfigError::Missing {
+                    setting: Setting("HEALTH_SMOKE"),
+                    hint: "without a sidecar to ask (`--url none`), `--smoke FILE` is all there is to do",
+                });
+            }
+            "none" if !wait.is_zero() => {
+                return Err(ConfigError::Idle {
+                    setting: Setting("HEALTH_WAIT"),
+                    without: "a sidecar to ask",
+                });
+            }
+            "none" => None,
+            text => Some(url(Setting("HEALTH_URL"), text)?),
+        };
+        Ok(Self { url, wait, smoke })
     }
+}
+
+fn smoke_requests(path: OsString) -> Result<Vec<SmokeRequest>, ConfigError> {
+    let setting = Setting("HEALTH_SMOKE");
+    if path.is_empty() {
+        return Err(invalid(setting, "a file", ""));
+    }
+    let path = PathBuf::from(path);
+    file::read(&path).map_err(|source| ConfigError::File { setting, path, source })
 }
 
 fn questions(flags: &ServeFlags) -> Result<Vec<Question>, ConfigError> {

@@ -23,6 +23,7 @@ mod s3;
 mod secrets;
 mod signature;
 mod signature_pull;
+mod smoke;
 mod story;
 mod transfer;
 mod web;

@@ -11,4 +11,5 @@ mod receipt_faults;
 mod server_faults;
 mod shutdown;
 mod sidecar;
+mod smoke;
 mod volume;

@@ -8,6 +8,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+/// Longest request that is read.
+const MAX_REQUEST: u64 = 1024 * 1024;
+
 /// What the server does with a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Says {
@@ -44,6 +47,7 @@ impl Says {
 struct Shared {
     says: Mutex<Says>,
     changed: Condvar,
+    /// Whole requests, as they came in.
     asked: Mutex<Vec<String>>,
 }
 
@@ -87,20 +91,27 @@ impl ModelServer {
 
     /// The paths that were asked for so far.
     pub fn asked(&self) -> Vec<String> {
+        self.requests().iter().map(|request| path_of(request).to_owned()).collect()
+    }
+
+    /// The requests so far, whole: line, headers and body.
+    pub fn requests(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()
     }
 }
 
 fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut request = String::new();
-    let mut reader = BufReader::new(stream.try_clone()?.take(16 * 1024));
+    let mut reader = BufReader::new(stream.try_clone()?.take(MAX_REQUEST));
     while !request.ends_with("\r\n\r\n") {
         if reader.read_line(&mut request)? == 0 {
             return Ok(());
         }
     }
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-    shared.asked.lock().unwrap().push(path.clone());
+    let length = request.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    reader.take(length.unwrap_or_default()).read_to_string(&mut request)?;
+    let path = path_of(&request).to_owned();
+    shared.asked.lock().unwrap().push(request);
     let says = shared.says.lock().unwrap().clone();
     match says {
         Says::Always(status, body) => answer(&mut stream, status, &body),
@@ -134,6 +145,10 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         Says::HangUp => Ok(()),
         Says::Cut => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbut"),
     }
+}
+
+fn path_of(request: &str) -> &str {
+    request.split(' ').nth(1).unwrap_or_default()
 }
 
 fn answer(stream: &mut TcpStream, status: u16, body: &str) -> std::io::Result<()> {
