@@ -279,3 +279,15 @@ fn a_file_is_read_if_it_is_one() {
     std::fs::write(&path, " ".repeat(MAX_FILE_BYTES + 1)).unwrap();
     assert_eq!(refusal(&path), "is longer than 1048576 bytes");
 }
+
+#[test]
+fn the_documented_files_are_understood() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let example = read(&root.join("examples/smoke.yaml")).unwrap();
+    assert_eq!(example.len(), 3);
+    let readme = std::fs::read_to_string(root.join("../README.md")).unwrap();
+    let (_, section) = readme.split_once("### Smoke requests").unwrap();
+    let yaml = section.split("```").nth(1).and_then(|block| block.strip_prefix("yaml\n")).unwrap();
+    let [request] = &parse(yaml.as_bytes()).unwrap()[..] else { panic!("expected one request") };
+    assert_eq!((request.request.method.clone(), request.expect.json.len()), (Method::POST, 3));
+}
