@@ -57,6 +57,9 @@ pub struct ServeFlags {
     /// Name by which a kserve-v2 server knows the model [default: the model's name]
     #[arg(long, env = "HEALTH_SERVER_MODEL", value_name = "NAME")]
     pub server_model: Option<String>,
+    /// File of smoke requests that the model server must answer as expected before the first green
+    #[arg(long, env = "HEALTH_SMOKE", value_name = "FILE")]
+    pub smoke: Option<OsString>,
 
     /// For http: path to ask for [default: /health]
     #[arg(long, env = "HEALTH_HTTP_PATH", value_name = "PATH")]

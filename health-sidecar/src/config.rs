@@ -41,6 +41,8 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// What to ask the model server.
     pub probe: Probe,
+    /// What else it has to answer before the first green, if anything.
+    pub smoke: Option<Smoke>,
     /// How often to ask it.
     pub probe_interval: Duration,
     /// When its word counts.
@@ -154,6 +156,8 @@ impl ServeConfig {
             &flags.probe_timeout,
             Duration::from_millis(10)..=probe_interval,
         )?;
+        let server = url(Setting("HEALTH_SERVER_URL"), &flags.server_url)?;
+        let smoke = flags.smoke.clone().map(smoke_requests).transpose()?;
         let failures = number(Setting("HEALTH_PROBE_FAILURES"), &flags.probe_failures, 1..=100)?;
         Ok(Self {
             expected: Expected {
@@ -165,11 +169,8 @@ impl ServeConfig {
                 &flags.listen,
                 "an address and a port, such as `[::]:8090`",
             )?,
-            probe: Probe {
-                server: url(Setting("HEALTH_SERVER_URL"), &flags.server_url)?,
-                questions: questions(&flags)?,
-                timeout,
-            },
+            smoke: smoke.map(|requests| Smoke { server: server.clone(), requests }),
+            probe: Probe { server, questions: questions(&flags)?, timeout },
             probe_interval,
             rules: Rules {
                 failures,
@@ -371,4 +372,24 @@ fn parsed<T: std::str::FromStr>(setting: Setting, text: &str, expected: &str) ->
 
 fn invalid(setting: Setting, expected: &str, got: &str) -> ConfigError {
     ConfigError::Invalid { setting, expected: expected.to_owned(), got: one_line::of(got, 80) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn smoke_requests_go_to_the_server_that_is_probed() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/smoke.yaml");
+        let arguments =
+            ["health-sidecar", "--server", "mlflow", "--server-url", "http://h:1", "--smoke", file];
+        let config = ServeConfig::new(*Cli::parse_from(arguments).serve).unwrap();
+        let smoke = config.smoke.unwrap();
+        assert_eq!((smoke.server, smoke.requests.len()), (config.probe.server, 3));
+        let config = ServeConfig::new(*Cli::parse_from(&arguments[..5]).serve).unwrap();
+        assert!(config.smoke.is_none());
+    }
 }

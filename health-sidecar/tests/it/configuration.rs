@@ -101,6 +101,21 @@ fn each_wrong_setting_is_named_with_what_would_do() {
             "error: HEALTH_HTTP_POINTER (--http-pointer): expected a JSON pointer",
         ),
         (
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_SMOKE", "")],
+            "error: HEALTH_SMOKE (--smoke): expected a file, got ``",
+        ),
+        (
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_SMOKE", "/nowhere/smoke.yaml")],
+            "error: HEALTH_SMOKE (--smoke): /nowhere/smoke.yaml: cannot be read: No such file or directory",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "mlflow"),
+                ("HEALTH_SMOKE", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")),
+            ],
+            concat!("error: HEALTH_SMOKE (--smoke): ", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml: "),
+        ),
+        (
             &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_VALUE", "x")],
             "error: HEALTH_HTTP_VALUE (--http-value) has no effect without HEALTH_HTTP_POINTER",
         ),
@@ -155,8 +170,9 @@ fn help_names_every_variable_and_default() {
         "[env: HEALTH_HTTP_POINTER=]",
         "[env: HEALTH_HTTP_VALUE=]",
         "[default: the model's name] [env: HEALTH_SERVER_MODEL=]",
+        "[env: HEALTH_SMOKE=]",
     ] {
         assert!(text.contains(wanted), "{wanted} is not in: {text}");
     }
-    assert!(flags >= 18, "{flags}");
+    assert!(flags >= 19, "{flags}");
 }
