@@ -1,4 +1,7 @@
 //! The `check` command: the sidecar's judgement as one line and an exit code, for exec probes, Jobs and CI.
+//!
+//! With smoke requests it does not take the sidecar's word for it: once that is ready, the model server is asked
+//! to predict, from where this command runs.
 
 use std::io;
 use std::time::Duration;
@@ -19,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait between questions.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What the sidecar said, or why it said nothing.
+/// What came out.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The judgement.
@@ -44,26 +47,52 @@ pub enum Judgement {
     Ready,
     /// It is not, and may become so.
     NotYet,
-    /// It is not, and waiting is no use: the fetcher gave up.
+    /// It is not, and waiting is no use: the fetcher gave up, or the model server answers wrongly.
     Failed,
 }
 
-/// Asks, and goes on asking until the model is ready or has failed, or the wait is over.
+/// Asks, and goes on asking until the model is ready or has failed, or the wait is over. Then sends the smoke
+/// requests, if there are any.
 ///
 /// # Errors
 /// Fails when the event loop cannot be started.
 pub fn check(config: &CheckConfig) -> io::Result<Finding> {
-    runtime::Builder::new_current_thread().enable_io().enable_time().build()?.block_on(async {
-        let deadline = Instant::now() + config.wait;
-        loop {
-            let finding = ask(&config.url, deadline).await;
-            let next = Instant::now() + PAUSE;
-            if finding.verdict != Judgement::NotYet || next >= deadline {
-                return Ok(finding);
-            }
-            time::sleep_until(next).await;
+    runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .map(|it| it.block_on(find(config)))
+}
+
+async fn find(config: &CheckConfig) -> Finding {
+    let mut lines = Vec::new();
+    if let Some(url) = &config.url {
+        let finding = ask_until_ready(url, config.wait).await;
+        if finding.verdict != Judgement::Ready {
+            return finding;
         }
-    })
+        lines.push(finding.line);
+    }
+    if let Some(smoke) = &config.smoke {
+        let outcome = smoke.run().await;
+        if outcome.failed.is_some() {
+            return Finding { verdict: Judgement::Failed, line: outcome.to_string() };
+        }
+        lines.push(outcome.to_string());
+    }
+    Finding { verdict: Judgement::Ready, line: lines.join("; ") }
+}
+
+async fn ask_until_ready(url: &HttpUrl, wait: Duration) -> Finding {
+    let deadline = Instant::now() + wait;
+    loop {
+        let finding = ask(url, deadline).await;
+        let next = Instant::now() + PAUSE;
+        if finding.verdict != Judgement::NotYet || next >= deadline {
+            return finding;
+        }
+        time::sleep_until(next).await;
+    }
 }
 
 async fn ask(url: &HttpUrl, deadline: Instant) -> Finding {

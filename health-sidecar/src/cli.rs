@@ -5,6 +5,9 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
+/// Where a model server usually is.
+const SERVER_URL: &str = "http://127.0.0.1:8080";
+
 /// Serves /health: green only while the model is fetched, verified and loaded by the model server.
 #[derive(Debug, Parser)]
 #[command(name = "health-sidecar", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
@@ -51,7 +54,7 @@ pub struct ServeFlags {
     #[arg(long, env = "HEALTH_SERVER", value_name = "KIND")]
     pub server: Option<String>,
     /// Address of the model server; of the management API for torchserve
-    #[arg(long, env = "HEALTH_SERVER_URL", value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    #[arg(long, env = "HEALTH_SERVER_URL", value_name = "URL", default_value = SERVER_URL)]
     pub server_url: String,
     /// Name by which the server knows the model, where it is asked by name [default: the model's name]
     #[arg(long, env = "HEALTH_SERVER_MODEL", value_name = "NAME")]
@@ -59,6 +62,9 @@ pub struct ServeFlags {
     /// Version as the server numbers it; for kserve-v2, triton, tensorflow-serving, torchserve and auto [default: any]
     #[arg(long, env = "HEALTH_SERVER_MODEL_VERSION", value_name = "VERSION")]
     pub server_model_version: Option<String>,
+    /// File of smoke requests that the model server must answer as expected before the first green
+    #[arg(long, env = "HEALTH_SMOKE", value_name = "FILE")]
+    pub smoke: Option<OsString>,
 
     /// Headers to send with each question: a file, if it begins with /, else `name: value` in each line; prefer a file for
     /// secrets [default: none]
@@ -117,10 +123,17 @@ pub struct ServeFlags {
 /// The flags of `check`.
 #[derive(Debug, Args)]
 pub struct CheckFlags {
-    /// What to ask
+    /// What to ask; `none` to ask no sidecar and only send the smoke requests
     #[arg(long, env = "HEALTH_URL", value_name = "URL", default_value = "http://127.0.0.1:8090/health")]
     pub url: String,
     /// How long to wait for the model to become ready; a failed fetch ends the wait
     #[arg(long, env = "HEALTH_WAIT", value_name = "DURATION", default_value = "0s")]
     pub wait: String,
+    /// Once it is ready, send the model server the requests of this file, too [default: $HEALTH_SMOKE]
+    // Only when asked for: where the sidecar has the variable, an exec probe is not to send them every time.
+    #[arg(long, value_name = "FILE", num_args = 0..=1)]
+    pub smoke: Option<Option<OsString>>,
+    /// Address of the model server, for --smoke
+    #[arg(long, env = "HEALTH_SERVER_URL", value_name = "URL", default_value = SERVER_URL)]
+    pub server_url: String,
 }

@@ -1,4 +1,5 @@
-//! Turns flags and variables into settings that cannot be wrong, before any socket or file is touched.
+//! Turns flags and variables into settings that cannot be wrong, before any socket is touched, and no file but
+//! the one that holds settings itself, the smoke requests.
 //!
 //! An empty value is an error, never "not set": an empty `MODEL_VERSION` is most likely a template that was
 //! not filled in, and to accept any version then would defeat the sidecar's purpose.
@@ -21,6 +22,8 @@ use crate::logging::{LogFormat, Logging};
 use crate::one_line;
 use crate::probe::Probe;
 use crate::readiness::Rules;
+use crate::smoke::file::{self, FileError};
+use crate::smoke::{Smoke, SmokeRequest};
 
 mod server;
 
@@ -40,6 +43,8 @@ pub struct ServeConfig {
     pub listen: SocketAddr,
     /// What to ask the model server.
     pub probe: Probe,
+    /// What else it has to answer before the first green, if anything.
+    pub smoke: Option<Smoke>,
     /// When its word counts.
     pub rules: Rules,
     /// How long to serve red after a signal.
@@ -51,10 +56,12 @@ pub struct ServeConfig {
 /// The settings of `check`.
 #[derive(Debug)]
 pub struct CheckConfig {
-    /// What to ask.
-    pub url: HttpUrl,
+    /// The sidecar to ask, if any.
+    pub url: Option<HttpUrl>,
     /// How long to wait.
     pub wait: Duration,
+    /// What to ask the model server, if anything. It is there when there is no sidecar to ask.
+    pub smoke: Option<Smoke>,
 }
 
 /// A setting, by the name of its variable. Prints with its flag.
@@ -105,6 +112,16 @@ pub enum ConfigError {
         /// Why.
         source: HeadersError,
     },
+    /// It names a file that will not do.
+    #[error("{setting}: {}", one_line::of(&.path.to_string_lossy(), 80))]
+    File {
+        /// The setting.
+        setting: Setting,
+        /// Its value.
+        path: PathBuf,
+        /// What is wrong with the file.
+        source: FileError,
+    },
     /// It has no effect as things are, which cannot be what was meant.
     #[error("{setting} has no effect without {without}")]
     Idle {
@@ -127,6 +144,7 @@ impl ConfigError {
             Self::Headers { .. } => {
                 "one header in each line, as `name: value`, or the path of a file with such lines"
             }
+            Self::File { .. } => "the README has the format, under \"Smoke requests\"",
             Self::Idle { .. } => "unset it, or set what it belongs to",
         }
     }
@@ -138,6 +156,13 @@ impl ServeConfig {
     /// # Errors
     /// The first that is wrong.
     pub fn new(flags: ServeFlags) -> Result<Self, ConfigError> {
+        let smoke = match flags.smoke.clone() {
+            None => None,
+            Some(file) => Some(Smoke {
+                server: url(Setting("HEALTH_SERVER_URL"), &flags.server_url)?,
+                requests: smoke_requests(file)?,
+            }),
+        };
         let rules = Rules {
             period: duration_within(
                 Setting("HEALTH_PROBE_PERIOD"),
@@ -146,7 +171,7 @@ impl ServeConfig {
             )?,
             failures: number(Setting("HEALTH_PROBE_FAILURES"), &flags.probe_failures, 1..=100)?,
             successes: number(Setting("HEALTH_PROBE_SUCCESSES"), &flags.probe_successes, 1..=100)?,
-            smoke_requests: 0,
+            smoke_requests: smoke.as_ref().map_or(0, |smoke| smoke.requests.len()),
         };
         // An answer is there, or too late, before the next question.
         let longest = rules.interval();
@@ -168,6 +193,7 @@ impl ServeConfig {
                 "an address and a port, such as `[::]:8090`",
             )?,
             probe: server::probe(&flags, timeout)?,
+            smoke,
             rules,
             drain: duration_within(
                 Setting("HEALTH_DRAIN"),
@@ -191,16 +217,49 @@ impl ServeConfig {
 }
 
 impl CheckConfig {
-    /// Checks every setting.
+    /// Checks every setting. `smoke` is the file of smoke requests that the environment names.
     ///
     /// # Errors
     /// The first that is wrong.
-    pub fn new(flags: &CheckFlags) -> Result<Self, ConfigError> {
-        Ok(Self {
-            url: url(Setting("HEALTH_URL"), &flags.url)?,
-            wait: duration_within(Setting("HEALTH_WAIT"), &flags.wait, Duration::ZERO..=duration::LONGEST)?,
-        })
+    pub fn new(flags: CheckFlags, smoke: Option<OsString>) -> Result<Self, ConfigError> {
+        let wait = duration_within(Setting("HEALTH_WAIT"), &flags.wait, Duration::ZERO..=duration::LONGEST)?;
+        let smoke = match flags.smoke {
+            None => None,
+            Some(named) => Some(Smoke {
+                server: url(Setting("HEALTH_SERVER_URL"), &flags.server_url)?,
+                requests: smoke_requests(named.or(smoke).ok_or(ConfigError::Missing {
+                    setting: Setting("HEALTH_SMOKE"),
+                    hint: "name a file: `--smoke FILE`",
+                })?)?,
+            }),
+        };
+        let url = match flags.url.as_str() {
+            "none" if smoke.is_none() => {
+                return Err(ConfigError::Missing {
+                    setting: Setting("HEALTH_SMOKE"),
+                    hint: "without a sidecar to ask (`--url none`), `--smoke FILE` is all there is to do",
+                });
+            }
+            "none" if !wait.is_zero() => {
+                return Err(ConfigError::Idle {
+                    setting: Setting("HEALTH_WAIT"),
+                    without: "a sidecar to ask",
+                });
+            }
+            "none" => None,
+            text => Some(url(Setting("HEALTH_URL"), text)?),
+        };
+        Ok(Self { url, wait, smoke })
     }
+}
+
+fn smoke_requests(path: OsString) -> Result<Vec<SmokeRequest>, ConfigError> {
+    let setting = Setting("HEALTH_SMOKE");
+    if path.is_empty() {
+        return Err(invalid(setting, "a file", ""));
+    }
+    let path = PathBuf::from(path);
+    file::read(&path).map_err(|source| ConfigError::File { setting, path, source })
 }
 
 fn name(setting: Setting, value: Option<String>) -> Result<Option<String>, ConfigError> {
@@ -258,4 +317,24 @@ fn parsed<T: std::str::FromStr>(setting: Setting, text: &str, expected: &str) ->
 
 fn invalid(setting: Setting, expected: &str, got: &str) -> ConfigError {
     ConfigError::Invalid { setting, expected: expected.to_owned(), got: one_line::of(got, 80) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::Cli;
+
+    #[test]
+    fn smoke_requests_go_to_the_server_that_is_probed() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/smoke.yaml");
+        let arguments =
+            ["health-sidecar", "--server", "mlflow", "--server-url", "http://h:1", "--smoke", file];
+        let config = ServeConfig::new(*Cli::parse_from(arguments).serve).unwrap();
+        let smoke = config.smoke.unwrap();
+        assert_eq!((smoke.server, smoke.requests.len()), (config.probe.target.server, 3));
+        let config = ServeConfig::new(*Cli::parse_from(&arguments[..5]).serve).unwrap();
+        assert!(config.smoke.is_none());
+    }
 }

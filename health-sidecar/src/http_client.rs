@@ -9,7 +9,7 @@ use std::pin::pin;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{HeaderMap, Method, Request, StatusCode, header};
+use hyper::{HeaderMap, Method, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
@@ -19,6 +19,32 @@ use crate::http_url::HttpUrl;
 /// Longest body of an answer to [`get`].
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 const PROTOCOL: &str = "HTTP";
+
+/// What to ask. The client itself says who asks, whom, and how long the body is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// What to ask for, below the server's address; starts with `/`, and may have a query.
+    pub path: String,
+    /// Other headers than [`OWN_HEADERS`].
+    pub headers: HeaderMap,
+    /// The body; an empty one is none.
+    pub body: Bytes,
+}
+
+/// The headers that this client sets, or that only a client could keep the promise of.
+pub const OWN_HEADERS: [header::HeaderName; 9] = [
+    header::HOST,
+    header::USER_AGENT,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    header::EXPECT,
+];
 
 /// A complete answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +63,15 @@ pub async fn get(url: &HttpUrl) -> Result<Answer, ExchangeError> {
     send(Method::GET, url, &HeaderMap::new(), Bytes::new(), MAX_BODY_BYTES).await
 }
 
+/// Sends `request` to `server` and reads the whole answer, if its body is no longer than `longest`.
+///
+/// # Errors
+/// See [`ExchangeError`].
+pub async fn ask(server: &HttpUrl, request: &Request, longest: usize) -> Result<Answer, ExchangeError> {
+    let Request { method, path, headers, body } = request;
+    send(method.clone(), &server.join(path), headers, body.clone(), longest).await
+}
+
 /// Sends a request and reads the whole answer, if its body is no longer than `longest`.
 ///
 /// # Errors
@@ -49,7 +84,7 @@ pub async fn send(
     longest: usize,
 ) -> Result<Answer, ExchangeError> {
     let stream = TcpStream::connect((url.host(), url.port())).await.map_err(ExchangeError::Connect)?;
-    let mut request = Request::builder()
+    let mut request = hyper::Request::builder()
         .method(method)
         .uri(url.path())
         .header(header::HOST, url.authority())

@@ -8,11 +8,12 @@
 //! cli → config → serve ─┬─ receipt_watch → receipt_check ─┐
 //!                       ├─ probe (+ probe/<server>) ──────┼→ state (readiness judges) → server → report, page, metrics
 //!                       └─ shutdown ──────────────────────┘
-//!              → check  (asks a running sidecar)
+//!              → check  (asks a running sidecar) + smoke (asks the model server to predict)
 //! ```
 //!
 //! [`readiness`] is the one decision, and it is pure. Everything else sees, remembers or tells.
 
+use std::env;
 use std::io::Write as _;
 
 use handoff::ExitCode;
@@ -41,6 +42,7 @@ pub mod report;
 pub mod serve;
 pub mod server;
 pub mod shutdown;
+pub mod smoke;
 pub mod state;
 
 use check::Judgement;
@@ -61,7 +63,8 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
             Ok(ExitCode::Success)
         }
         Command::Check(flags) => {
-            let finding = check::check(&CheckConfig::new(&flags)?).map_err(Error::Check)?;
+            let config = CheckConfig::new(flags, env::var_os("HEALTH_SMOKE"))?;
+            let finding = check::check(&config).map_err(Error::Check)?;
             // Whoever closed the pipe reads the exit code.
             let _ = writeln!(std::io::stdout(), "{}", finding.line);
             Ok(if finding.verdict == Judgement::Ready { ExitCode::Success } else { ExitCode::Unavailable })

@@ -17,6 +17,8 @@
 //! | `plimsoll_fetch_integrity{rung}` | gauge | 1 for the rung in the receipt; no sample for any other |
 //! | `plimsoll_probe_duration_seconds` | histogram | how long probes of the model server took |
 //! | `plimsoll_probes_total{result}` | counter | probes by result, see [`ProbeResult`] |
+//! | `plimsoll_smoke_runs_total{result}` | counter | runs of the smoke requests that `passed` or `failed` |
+//! | `plimsoll_smoke_seconds_total` | counter | how long these took, added up |
 //! | `plimsoll_build_info{version}` | info | always 1 |
 //! | `process_resident_memory_bytes` | gauge | memory of the sidecar itself |
 //! | `process_cpu_seconds_total` | counter | processor time of the sidecar itself |
@@ -44,7 +46,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-pub use counts::{PhaseTimes, ProbeCounts, ProbeResult, RetryCount};
+pub use counts::{PhaseTimes, ProbeCounts, ProbeResult, RetryCount, SmokeCounts};
 pub use format::{Family, Format};
 
 use counts::BUCKETS;
@@ -94,6 +96,12 @@ pub const PROBE_DURATION: Family =
 /// See the module's table.
 pub const PROBES: Family = Family::counter("plimsoll_probes_total", "Probes of the model server, by result.");
 /// See the module's table.
+pub const SMOKE_RUNS: Family =
+    Family::counter("plimsoll_smoke_runs_total", "Runs of the smoke requests, by result.");
+/// See the module's table.
+pub const SMOKE_SECONDS: Family =
+    Family::counter("plimsoll_smoke_seconds_total", "How long runs of the smoke requests took, added up.");
+/// See the module's table.
 pub const BUILD_INFO: Family = Family::info("plimsoll_build_info", "Always 1; the version is in the label.");
 /// See the module's table.
 pub const RESIDENT_MEMORY: Family =
@@ -106,7 +114,7 @@ pub const START_TIME: Family =
     Family::gauge("process_start_time_seconds", "When the sidecar started, in seconds since 1970.");
 
 /// Every family, in the order of the page.
-pub const ALL: [&Family; 19] = [
+pub const ALL: [&Family; 21] = [
     &PHASE,
     &PHASE_SECONDS,
     &REASON,
@@ -122,6 +130,8 @@ pub const ALL: [&Family; 19] = [
     &FETCH_INTEGRITY,
     &PROBE_DURATION,
     &PROBES,
+    &SMOKE_RUNS,
+    &SMOKE_SECONDS,
     &BUILD_INFO,
     &RESIDENT_MEMORY,
     &CPU_SECONDS,
@@ -143,6 +153,7 @@ struct Values<'a> {
     progress: Option<&'a handoff::Progress>,
     retries: u64,
     probes: &'a ProbeCounts,
+    smoke: SmokeCounts,
     usage: Usage,
     started: f64,
 }
@@ -160,6 +171,7 @@ pub fn render(state: &State, verdict: &Verdict, format: Format) -> String {
             progress: state.fetcher_progress(),
             retries: state.fetch_retries(),
             probes: state.probe_counts(),
+            smoke: *state.smoke_counts(),
             usage: Usage::now(),
             started: state.started_at().as_duration().as_secs_f64(),
         },
@@ -206,6 +218,10 @@ fn print(values: &Values<'_>, format: Format) -> String {
     for result in ProbeResult::ALL {
         page.labelled(&PROBES, ("result", result.name()), probes.of(result));
     }
+    page.family(&SMOKE_RUNS);
+    page.labelled(&SMOKE_RUNS, ("result", "passed"), values.smoke.of(true));
+    page.labelled(&SMOKE_RUNS, ("result", "failed"), values.smoke.of(false));
+    page.single(&SMOKE_SECONDS, Some(values.smoke.total().as_secs_f64()));
     page.family(&BUILD_INFO);
     page.labelled(&BUILD_INFO, ("version", env!("CARGO_PKG_VERSION")), 1);
     page.single(&RESIDENT_MEMORY, values.usage.resident_bytes);

@@ -108,6 +108,7 @@ pub fn render(whole: &Whole<'_>, now: Timestamp) -> String {
     page.markup("<div class=\"columns\">\n<div>\n");
     sections::phases(&mut page, whole);
     sections::probes(&mut page, whole);
+    sections::smoke(&mut page, whole);
     page.markup("</div>\n<div>\n");
     sections::model(&mut page, whole);
     sections::files(&mut page, whole);

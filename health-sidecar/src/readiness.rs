@@ -346,7 +346,7 @@ impl Readiness {
         }
         match &good.smoke {
             None if smoke_requests > 0 => {
-                let reason = format!("loaded; asking {smoke_requests} smoke requests");
+                let reason = format!("loaded; asking the smoke requests ({smoke_requests})");
                 return verdict(Phase::Loading, ReasonCode::SmokeRunning, reason);
             }
             Some(SmokeWord::Failed(what)) if good.smoke_failures >= SMOKE_FAILURES => {

@@ -209,7 +209,7 @@ impl ReasonCode {
             ),
             Self::SmokeRunning => told(
                 "smoke_running",
-                "loaded; asking … smoke requests",
+                "loaded; asking the smoke requests (…)",
                 "the model is loaded, and is asked what it must be able to answer",
                 "wait",
             ),

@@ -8,7 +8,7 @@ use crate::expected::Expected;
 use crate::readiness::{Phase, Verdict};
 use crate::reason::ReasonCode;
 use crate::receipt_check::Accepted;
-use crate::state::{ProbeRecord, State};
+use crate::state::{ProbeRecord, SmokeRecord, State};
 
 /// The one bit that a load balancer needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +88,8 @@ pub struct Whole<'a> {
     pub load_seconds: Option<f64>,
     /// The last probes, oldest first.
     pub probes: Vec<&'a ProbeRecord>,
+    /// What came of the smoke requests when they were last made.
+    pub smoke: Option<&'a SmokeRecord>,
     /// The phases so far, oldest first; the present one comes last.
     pub phases: Vec<Timing>,
 }
@@ -146,6 +148,7 @@ impl<'a> Whole<'a> {
             fetcher: state.fetcher_progress(),
             load_seconds: state.load().map(|load| load.as_secs_f64()),
             probes: state.probes().collect(),
+            smoke: state.last_smoke(),
             phases: state
                 .phases()
                 .map(|(record, took)| Timing {

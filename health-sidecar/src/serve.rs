@@ -1,6 +1,6 @@
 //! The `serve` command: watch the receipt, probe the server, answer, until told to stop.
 //!
-//! Three loops share one thread and one [`State`]. Probing waits for a receipt, since no answer before it
+//! Four loops share one thread and one [`State`]. Probing waits for a receipt, since no answer before it
 //! would count, and starts at once when one is accepted.
 //!
 //! The end, on SIGTERM or SIGINT: `/health` turns red at once and stays served for the drain time, so that
@@ -9,6 +9,7 @@
 
 use std::cell::RefCell;
 use std::convert::Infallible;
+use std::future::pending;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -27,10 +28,13 @@ use crate::readiness::Phase;
 use crate::receipt_watch::{self, ReceiptFile};
 use crate::server::Server;
 use crate::shutdown::Signals;
+use crate::smoke::Smoke;
 use crate::state::State;
 
 /// How long at most between probes while the server is loading: someone is waiting.
 const LOADING_INTERVAL: Duration = Duration::from_millis(500);
+/// How often to look, while smoke requests are under way, whether they are still of use.
+const SMOKE_LOOK: Duration = Duration::from_millis(50);
 /// Threads for what blocks: checking a receipt's files, and looking up the server's name.
 const MAX_BLOCKING_THREADS: usize = 2;
 /// How long such a thread is kept when it is done.
@@ -82,11 +86,12 @@ async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let state = Rc::new(RefCell::new(State::new(config.expected.clone(), config.rules)));
     let receipt = Rc::new(ReceiptFile::new(&config.layout));
     let mut server = Server::new(listener, Rc::clone(&receipt), Rc::clone(&state));
-    let checked = Notify::new();
+    let (checked, loaded) = (Notify::new(), Notify::new());
     tokio::select! {
         never = server.run() => match never {},
         never = receipt_watch::watch(config.layout, config.expected, &receipt, &state, &checked) => match never {},
-        never = probe(&config.probe, config.rules.interval(), &state, &checked) => match never {},
+        never = probe(&config.probe, config.rules.interval(), &state, &checked, &loaded) => match never {},
+        never = smoke(config.smoke.as_ref(), config.rules.period, &state, &loaded) => match never {},
         () = signals.next() => {}
     }
     state.borrow_mut().drain();
@@ -99,7 +104,13 @@ async fn run(config: ServeConfig) -> Result<(), ServeError> {
     Ok(())
 }
 
-async fn probe(probe: &Probe, interval: Duration, state: &RefCell<State>, checked: &Notify) -> Infallible {
+async fn probe(
+    probe: &Probe,
+    interval: Duration,
+    state: &RefCell<State>,
+    checked: &Notify,
+    loaded: &Notify,
+) -> Infallible {
     loop {
         if state.borrow().receipt().is_none() {
             checked.notified().await;
@@ -108,12 +119,51 @@ async fn probe(probe: &Probe, interval: Duration, state: &RefCell<State>, checke
         let began = Instant::now();
         let word = probe.ask().await;
         state.borrow_mut().probe(&word, began);
+        if word.is_loaded() {
+            loaded.notify_one();
+        }
         let ready = state.borrow_mut().verdict().phase == Phase::Ready;
         let pause = if ready { interval } else { interval.min(LOADING_INTERVAL) };
         tokio::select! {
             () = time::sleep_until((began + jittered(pause)).into()) => {}
             () = checked.notified() => {}
         }
+    }
+}
+
+/// Makes the smoke requests whenever they are wanted, beside the probes, whose words have to stay fresh meanwhile. A run
+/// for a server that is lost is given up: the next one must not wait for it.
+async fn smoke(
+    smoke: Option<&Smoke>,
+    pause: Duration,
+    state: &RefCell<State>,
+    loaded: &Notify,
+) -> Infallible {
+    let Some(smoke) = smoke else { return pending().await };
+    loop {
+        let Some(since) = state.borrow().wants_smoke() else {
+            loaded.notified().await;
+            continue;
+        };
+        let outcome = tokio::select! {
+            outcome = smoke.run() => outcome,
+            () = lost(since, state) => continue,
+        };
+        let has_failed = outcome.failed.is_some();
+        state.borrow_mut().smoke(outcome, since);
+        if has_failed {
+            tokio::select! {
+                () = time::sleep(pause) => {}
+                () = lost(since, state) => {}
+            }
+        }
+    }
+}
+
+/// Waits until the server's word of `since` no longer asks for smoke requests.
+async fn lost(since: Instant, state: &RefCell<State>) {
+    while state.borrow().wants_smoke() == Some(since) {
+        time::sleep(SMOKE_LOOK).await;
     }
 }
 

@@ -13,12 +13,13 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::expected::Expected;
-use crate::metrics::{PhaseTimes, ProbeCounts, ProbeResult, RetryCount};
+use crate::metrics::{PhaseTimes, ProbeCounts, ProbeResult, RetryCount, SmokeCounts};
 use crate::one_line;
 use crate::probe::Word;
-use crate::readiness::{Phase, ProgressWord, Readiness, ReceiptWord, Rules, Verdict};
+use crate::readiness::{Phase, ProgressWord, Readiness, ReceiptWord, Rules, SmokeWord, Verdict};
 use crate::reason::ReasonCode;
 use crate::receipt_check::{Accepted, Refusal};
+use crate::smoke::Outcome;
 
 /// How many probes are remembered.
 const MAX_PROBES: usize = 10;
@@ -44,6 +45,18 @@ pub struct ProbeRecord {
     pub problem: Option<String>,
 }
 
+/// Smoke requests that were made.
+#[derive(Clone, Debug, Serialize)]
+pub struct SmokeRecord {
+    /// When the last of them ended.
+    pub at: Timestamp,
+    /// Whether it counts: the server may have been lost meanwhile.
+    pub counts: bool,
+    /// What came of them.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
 /// A phase that began, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct PhaseRecord {
@@ -64,6 +77,8 @@ pub struct State {
     load: Option<Duration>,
     probes: VecDeque<ProbeRecord>,
     probe_counts: ProbeCounts,
+    smoke: Option<SmokeRecord>,
+    smoke_counts: SmokeCounts,
     current: PhaseRecord,
     /// What the log was last told.
     last_told: (Phase, ReasonCode),
@@ -87,6 +102,8 @@ impl State {
             load: None,
             probes: VecDeque::with_capacity(MAX_PROBES),
             probe_counts: ProbeCounts::default(),
+            smoke: None,
+            smoke_counts: SmokeCounts::default(),
             current,
             last_told: (Phase::Waiting, ReasonCode::WaitingForFetcher),
             past: VecDeque::with_capacity(MAX_PHASES),
@@ -160,6 +177,33 @@ impl State {
             problem: word.problem(),
         });
         self.verdict();
+    }
+
+    /// Since when the server has said that the model is loaded, if its smoke requests are to be made now.
+    pub fn wants_smoke(&self) -> Option<Instant> {
+        self.readiness.wants_smoke(Instant::now())
+    }
+
+    /// The smoke requests were made for the server's word of `since`.
+    pub fn smoke(&mut self, outcome: Outcome, since: Instant) {
+        let word = match &outcome.failed {
+            Some(failure) => SmokeWord::Failed(failure.to_string()),
+            None => SmokeWord::Passed,
+        };
+        let counts = self.readiness.smoke(word, since);
+        self.smoke_counts.observe(outcome.failed.is_none(), outcome.took);
+        self.smoke = Some(SmokeRecord { at: wall_clock(), counts, outcome });
+        self.verdict();
+    }
+
+    /// What came of the smoke requests when they were last made.
+    pub fn last_smoke(&self) -> Option<&SmokeRecord> {
+        self.smoke.as_ref()
+    }
+
+    /// All runs of the smoke requests, counted.
+    pub fn smoke_counts(&self) -> &SmokeCounts {
+        &self.smoke_counts
     }
 
     /// The Pod is being shut down.

@@ -29,6 +29,7 @@ mod secrets;
 mod sidecar;
 mod signature;
 mod signature_pull;
+mod smoke;
 mod story;
 mod transfer;
 mod web;

@@ -52,8 +52,7 @@ impl Sidecar {
             .env("HEALTH_LISTEN", format!("127.0.0.1:{port}"))
             .env("HEALTH_SERVER", "mlflow")
             .env("HEALTH_SERVER_URL", model_server.url())
-            .env("HEALTH_PROBE_INTERVAL", "1s")
-            .env("HEALTH_PROBE_TIMEOUT", "1s");
+            .env("HEALTH_PROBE_PERIOD", "4s");
         let server = Server::start("health-sidecar", &command, NOTICE, || {
             http::get(port, "/livez").is_ok_and(|answer| answer.status == 200)
         });
@@ -120,7 +119,7 @@ impl Sidecar {
             resumed_bytes: 734_003_200,
             seconds: 41.25,
             fetcher: "0.1.0".into(),
-            boot_id: "6ad1a2f1-8a52-4b4c-9c1e-000000000001".into(),
+            boot_id: handoff::boot::id(),
             completed_at: Timestamp::now(),
         };
         receipt.write(&self.layout.receipt()).unwrap();

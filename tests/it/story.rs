@@ -100,8 +100,7 @@ fn start_sidecar(kind: &str, volume: &Path, server_port: u16) -> (Server, u16) {
         .env("HEALTH_LISTEN", format!("127.0.0.1:{port}"))
         .env("HEALTH_SERVER", kind)
         .env("HEALTH_SERVER_URL", format!("http://127.0.0.1:{server_port}"))
-        .env("HEALTH_PROBE_INTERVAL", "500ms")
-        .env("HEALTH_PROBE_TIMEOUT", "500ms");
+        .env("HEALTH_PROBE_PERIOD", "2s");
     let sidecar = Server::start("health-sidecar", &command, Duration::from_secs(20), || {
         http::get(port, "/livez").is_ok_and(|answer| answer.status == 200)
     });

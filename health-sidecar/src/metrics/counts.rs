@@ -57,6 +57,33 @@ impl From<&Word> for ProbeResult {
     }
 }
 
+/// Runs of the smoke requests, counted by result, and how long they took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SmokeCounts {
+    passed: u64,
+    failed: u64,
+    total: Duration,
+}
+
+impl SmokeCounts {
+    /// Counts one run.
+    pub fn observe(&mut self, passed: bool, took: Duration) {
+        let result = if passed { &mut self.passed } else { &mut self.failed };
+        *result = result.saturating_add(1);
+        self.total = self.total.saturating_add(took);
+    }
+
+    /// How many runs ended so.
+    pub fn of(&self, passed: bool) -> u64 {
+        if passed { self.passed } else { self.failed }
+    }
+
+    /// How long all of them took together.
+    pub fn total(&self) -> Duration {
+        self.total
+    }
+}
+
 /// Probes, counted by result and by how long they took.
 #[derive(Clone, Debug, Default)]
 pub struct ProbeCounts {

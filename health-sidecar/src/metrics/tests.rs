@@ -58,6 +58,7 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
         progress: Some(&progress),
         retries: 3,
         probes: &probes.clone(),
+        smoke: SmokeCounts::default(),
         usage: Usage::default(),
         started: 1_795_168_800.125,
     };
@@ -67,6 +68,8 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
     for (result, milliseconds) in [(ProbeResult::NotLoaded, 2), (ProbeResult::Loaded, 750)] {
         probes.observe(result, Duration::from_millis(milliseconds));
     }
+    let mut smoke = SmokeCounts::default();
+    smoke.observe(true, Duration::from_millis(120));
     let ready = Values {
         phase: Phase::Ready,
         code: ReasonCode::Loaded,
@@ -77,6 +80,7 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
         progress: Some(&progress),
         retries: 3,
         probes: &probes,
+        smoke,
         usage: Usage { resident_bytes: Some(5_242_880), cpu_seconds: Some(0.25) },
         started: 1_795_168_800.125,
     };

@@ -158,6 +158,26 @@ pub fn probes(page: &mut Html, whole: &Whole<'_>) {
     page.markup("</tbody>\n</table>\n</section>\n");
 }
 
+/// What came of the smoke requests, if there are any.
+pub fn smoke(page: &mut Html, whole: &Whole<'_>) {
+    let Some(smoke) = whole.smoke else { return };
+    page.markup("<section>\n<h2>Smoke requests</h2>\n<table>\n<thead><tr><th>Request</th>");
+    page.markup("<th class=\"number\">Took</th><th>Answer</th></tr></thead>\n<tbody>\n");
+    for passed in &smoke.outcome.passed {
+        page.markup("<tr><td>").text(&passed.name).markup("</td><td class=\"number\">");
+        page.text(Took(passed.took)).markup("</td><td><b class=\"good\">as expected</b></td></tr>\n");
+    }
+    if let Some(failed) = &smoke.outcome.failed {
+        page.markup("<tr><td>").text(&failed.name).markup("</td><td></td><td><b class=\"bad\">failed</b>: ");
+        page.text(&failed.got).markup("</td></tr>\n");
+    }
+    page.markup("</tbody>\n</table>\n<p class=\"note\">Asked at ").time(smoke.at, CLOCK).markup(" UTC");
+    if !smoke.counts {
+        page.markup(", of a server that was lost meanwhile: does not count");
+    }
+    page.markup("</p>\n</section>\n");
+}
+
 /// Which model it is, where it came from and who vouches for it.
 pub fn model(page: &mut Html, whole: &Whole<'_>) {
     page.markup("<section>\n<h2>Model</h2>\n<dl>\n");

@@ -306,7 +306,7 @@ fn smoke_requests_are_asked_before_the_first_ready_and_after_every_loss() {
     assert_eq!(bench.readiness.wants_smoke(bench.now), None, "nobody says that it is loaded");
     for _ in 0..2 {
         bench.probe(&loaded());
-        bench.expect(Phase::Loading, ReasonCode::SmokeRunning, "loaded; asking 2 smoke requests");
+        bench.expect(Phase::Loading, ReasonCode::SmokeRunning, "loaded; asking the smoke requests (2)");
         bench.smoke(SmokeWord::Passed);
         assert_eq!(bench.phase(), Phase::Ready);
         bench.probe(&loaded());

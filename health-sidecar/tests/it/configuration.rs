@@ -54,16 +54,16 @@ fn each_wrong_setting_is_named_with_what_would_do() {
             "error: HEALTH_SERVER_URL (--server-url) is not an address that can be asked: expected `http://`, got `https://`",
         ),
         (
-            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_PROBE_INTERVAL", "5")],
-            "error: HEALTH_PROBE_INTERVAL (--probe-interval): expected a whole number and a unit",
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_PROBE_PERIOD", "5")],
+            "error: HEALTH_PROBE_PERIOD (--probe-period): expected a whole number and a unit",
         ),
         (
-            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_PROBE_INTERVAL", "1ms")],
-            "error: HEALTH_PROBE_INTERVAL (--probe-interval): expected from 100 ms to 3600 s, got `1ms`",
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_PROBE_PERIOD", "1ms")],
+            "error: HEALTH_PROBE_PERIOD (--probe-period): expected from 200 ms to 3600 s, got `1ms`",
         ),
         (
             &[("HEALTH_SERVER", "mlflow"), ("HEALTH_PROBE_TIMEOUT", "6s")],
-            "error: HEALTH_PROBE_TIMEOUT (--probe-timeout): expected from 10 ms to 5 s, got `6s`",
+            "error: HEALTH_PROBE_TIMEOUT (--probe-timeout): expected from 10 ms to 2500 ms, got `6s`",
         ),
         (
             &[("HEALTH_SERVER", "mlflow"), ("HEALTH_PROBE_FAILURES", "0")],
@@ -143,6 +143,21 @@ fn each_wrong_setting_is_named_with_what_would_do() {
             "error: HEALTH_HTTP_POINTER (--http-pointer): expected a JSON pointer",
         ),
         (
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_SMOKE", "")],
+            "error: HEALTH_SMOKE (--smoke): expected a file, got ``",
+        ),
+        (
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_SMOKE", "/nowhere/smoke.yaml")],
+            "error: HEALTH_SMOKE (--smoke): /nowhere/smoke.yaml: cannot be read: No such file or directory",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "mlflow"),
+                ("HEALTH_SMOKE", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")),
+            ],
+            concat!("error: HEALTH_SMOKE (--smoke): ", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml: "),
+        ),
+        (
             &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_VALUE", "x")],
             "error: HEALTH_HTTP_VALUE (--http-value) has no effect without HEALTH_HTTP_POINTER",
         ),
@@ -199,9 +214,10 @@ fn help_names_every_variable_and_default() {
         "[env: HEALTH_LISTEN=] [default: [::]:8090]",
         "[env: HEALTH_SERVER=]",
         "[env: HEALTH_SERVER_URL=] [default: http://127.0.0.1:8080]",
-        "[env: HEALTH_PROBE_INTERVAL=] [default: 5s]",
-        "[env: HEALTH_PROBE_TIMEOUT=] [default: 2s]",
+        "[env: HEALTH_PROBE_PERIOD=] [default: 10s]",
+        "[default: 2s, or as much as that] [env: HEALTH_PROBE_TIMEOUT=]",
         "[env: HEALTH_PROBE_FAILURES=] [default: 3]",
+        "[env: HEALTH_PROBE_SUCCESSES=] [default: 1]",
         "[env: HEALTH_DRAIN=] [default: 5s]",
         "[env: HEALTH_LOG_FORMAT=] [default: text]",
         "[env: HEALTH_LOG_LEVEL=] [default: info]",
@@ -215,8 +231,9 @@ fn help_names_every_variable_and_default() {
         "[default: GET, POST with a body] [env: HEALTH_HTTP_METHOD=]",
         "[default: none] [env: HEALTH_HTTP_BODY]",
         "[default: the server as a whole; for auto the model's name] [env: HEALTH_GRPC_SERVICE=]",
+        "[env: HEALTH_SMOKE=]",
     ] {
         assert!(text.contains(wanted), "{wanted} is not in: {text}");
     }
-    assert!(flags >= 23, "{flags}");
+    assert!(flags >= 25, "{flags}");
 }

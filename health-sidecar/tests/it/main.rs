@@ -14,4 +14,5 @@ mod receipt_faults;
 mod server_faults;
 mod shutdown;
 mod sidecar;
+mod smoke;
 mod volume;

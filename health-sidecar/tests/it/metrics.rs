@@ -113,7 +113,8 @@ fn the_page_follows_the_model_from_nothing_to_ready() {
     assert_eq!(page.samples["plimsoll_fetch_seconds"], 0.25);
     assert_eq!(page.samples["plimsoll_resumed_bytes"], 4.0);
     assert!(page.samples["plimsoll_load_seconds"] > 0.0);
-    assert_eq!(page.samples["plimsoll_probes_total{result=\"not_loaded\"}"], 1.0);
+    assert_eq!(page.samples["plimsoll_probes_total{result=\"unclear\"}"], 1.0);
+    assert_eq!(page.samples["plimsoll_reason{code=\"loaded\"}"], 1.0);
     let count = page.samples["plimsoll_probe_duration_seconds_count"];
     assert!(count >= 2.0);
     assert_eq!(page.samples["plimsoll_probe_duration_seconds_bucket{le=\"+Inf\"}"], count);

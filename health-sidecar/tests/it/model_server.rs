@@ -8,6 +8,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+/// Longest request that is read.
+const MAX_REQUEST: u64 = 1024 * 1024;
+
 /// What the server does with a request.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Says {
@@ -15,7 +18,9 @@ pub enum Says {
     Always(u16, String),
     /// Answers with the body of the path that is asked for, else with 404.
     Paths(Vec<(&'static str, u16, String)>),
-    /// Answers with this many 503, then with 200.
+    /// The same, and never answers about any other path.
+    PathsAndSilence(Vec<(&'static str, u16, String)>),
+    /// Answers with this many 500, which say nothing of the model, then with 200.
     Failures(u32),
     /// Answers with the head of the request.
     Echo,
@@ -46,7 +51,8 @@ impl Says {
 struct Shared {
     says: Mutex<Says>,
     changed: Condvar,
-    requests: Mutex<Vec<String>>,
+    /// Whole requests, as they came in.
+    asked: Mutex<Vec<String>>,
 }
 
 pub struct ModelServer {
@@ -65,7 +71,7 @@ impl ModelServer {
         let shared = Arc::new(Shared {
             says: Mutex::new(says),
             changed: Condvar::new(),
-            requests: Mutex::new(Vec::new()),
+            asked: Mutex::new(Vec::new()),
         });
         let server = Self { address, shared: Arc::clone(&shared) };
         thread::spawn(move || {
@@ -89,31 +95,30 @@ impl ModelServer {
 
     /// The paths that were asked for so far.
     pub fn asked(&self) -> Vec<String> {
-        let path = |request: &String| request.split(' ').nth(1).unwrap_or_default().to_owned();
-        self.shared.requests.lock().unwrap().iter().map(path).collect()
+        self.requests().iter().map(|request| path_of(request).to_owned()).collect()
     }
 
-    /// The requests so far, whole.
+    /// The requests so far, whole: line, headers and body.
     pub fn requests(&self) -> Vec<String> {
-        self.shared.requests.lock().unwrap().clone()
+        self.shared.asked.lock().unwrap().clone()
     }
 }
 
 fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let mut request = String::new();
-    let mut reader = BufReader::new(stream.try_clone()?.take(16 * 1024));
+    let mut reader = BufReader::new(stream.try_clone()?.take(MAX_REQUEST));
     while !request.ends_with("\r\n\r\n") {
         if reader.read_line(&mut request)? == 0 {
             return Ok(());
         }
     }
-    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
     let head = request.clone();
     let length = head
         .lines()
         .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
     reader.take(length.unwrap_or(0)).read_to_string(&mut request)?;
-    shared.requests.lock().unwrap().push(request);
+    let path = path_of(&request).to_owned();
+    shared.asked.lock().unwrap().push(request);
     let says = shared.says.lock().unwrap().clone();
     match says {
         Says::Always(status, body) => answer(&mut stream, status, &body),
@@ -121,12 +126,17 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             Some((_, status, body)) => answer(&mut stream, *status, body),
             None => answer(&mut stream, 404, "{}"),
         },
+        Says::PathsAndSilence(paths) => match paths.iter().find(|(known, ..)| *known == path) {
+            Some((_, status, body)) => answer(&mut stream, *status, body),
+            // Whoever asked hangs up some time.
+            None => stream.read_to_end(&mut Vec::new()).map(drop),
+        },
         Says::Echo => answer(&mut stream, 200, &head),
         Says::Failures(left) => {
             let mut says = shared.says.lock().unwrap();
             *says = if left > 1 { Says::Failures(left - 1) } else { Says::loaded() };
             drop(says);
-            answer(&mut stream, 503, "")
+            answer(&mut stream, 500, "")
         }
         Says::Nothing => {
             let says = shared.says.lock().unwrap();
@@ -148,6 +158,10 @@ fn serve(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         Says::HangUp => Ok(()),
         Says::Cut => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbut"),
     }
+}
+
+fn path_of(request: &str) -> &str {
+    request.split(' ').nth(1).unwrap_or_default()
 }
 
 fn answer(stream: &mut TcpStream, status: u16, body: &str) -> std::io::Result<()> {

@@ -73,14 +73,15 @@ fn fewer_failures_than_the_limit_are_forgiven() {
     sidecar.until("ready", "loaded");
     server.say(Says::Failures(3));
     let status = sidecar.until_status(|status| {
-        let loaded = |index: usize| status["probes"][index]["loaded"] == true;
+        let loaded = |index: usize| status["probes"][index]["result"] == "loaded";
         let probes = status["probes"].as_array().map_or(0, Vec::len);
         // Three failures, and a success after them.
         (1..probes).any(|index| !loaded(index)) && loaded(probes - 1)
     });
-    let failed = status["probes"].as_array().unwrap().iter().filter(|probe| probe["loaded"] == false).count();
+    let failed =
+        status["probes"].as_array().unwrap().iter().filter(|probe| probe["result"] == "unclear").count();
     assert_eq!(failed, 3, "{status}");
-    assert_eq!(sidecar.log().matches("phase=").count(), 2, "loading and ready alone: {}", sidecar.log());
+    assert!(!sidecar.log().contains("no longer loaded"), "{}", sidecar.log());
 }
 
 #[test]
@@ -89,11 +90,22 @@ fn as_many_failures_as_the_limit_end_ready_until_the_next_good_word() {
     let server = ModelServer::start(Says::loaded());
     let sidecar = Sidecar::start(&volume, &server.url(), &[("HEALTH_PROBE_FAILURES", "2")]);
     sidecar.until("ready", "loaded");
-    server.say(Says::loading());
-    sidecar.until("ready", "loaded; 1 of 2 probes failed: GET");
+    server.say(Says::Always(500, "oops".into()));
+    sidecar.until("ready", "loaded; 1 of 2 answers unclear: GET");
     sidecar.until("loading", "no longer loaded: GET");
     server.say(Says::loaded());
     sidecar.until("ready", "loaded");
+}
+
+#[test]
+fn a_definite_no_ends_ready_at_once() {
+    let volume = Volume::fetched();
+    let server = ModelServer::start(Says::loaded());
+    let sidecar = Sidecar::start(&volume, &server.url(), &[("HEALTH_PROBE_FAILURES", "9")]);
+    sidecar.until("ready", "loaded");
+    server.say(Says::loading());
+    sidecar.until("loading", "no longer loaded: GET");
+    assert!(!sidecar.log().contains("unclear"), "{}", sidecar.log());
 }
 
 #[test]

@@ -22,7 +22,11 @@ fn either_signal_turns_health_red_and_ends_with_success_after_the_drain() {
         assert_eq!(sidecar.get("/livez").status, 200);
         assert_eq!(sidecar.exit().code(), Some(0));
         assert!(told.elapsed() >= Duration::from_secs(2), "{:?}", told.elapsed());
-        assert!(sidecar.log().ends_with("draining phase=\"draining\"\n"), "{}", sidecar.log());
+        assert!(
+            sidecar.log().ends_with("draining phase=\"draining\" code=\"draining\"\n"),
+            "{}",
+            sidecar.log()
+        );
     }
 }
 
@@ -40,7 +44,7 @@ fn a_second_signal_cuts_the_drain_short() {
 fn a_probe_that_is_not_answered_does_not_delay_the_end() {
     let volume = Volume::fetched();
     let server = ModelServer::start(Says::Nothing);
-    let patient = [("HEALTH_PROBE_INTERVAL", "1h"), ("HEALTH_PROBE_TIMEOUT", "1h"), ("HEALTH_DRAIN", "0s")];
+    let patient = [("HEALTH_PROBE_PERIOD", "1h"), ("HEALTH_PROBE_TIMEOUT", "15m"), ("HEALTH_DRAIN", "0s")];
     let mut sidecar = Sidecar::start(&volume, &server.url(), &patient);
     sidecar.until("loading", "loading: asking the server");
     sidecar.signal("TERM");

@@ -76,8 +76,7 @@ impl Sidecar {
             .env("HEALTH_LISTEN", "127.0.0.1:0")
             .env("HEALTH_SERVER", "mlflow")
             .env("HEALTH_SERVER_URL", server)
-            .env("HEALTH_PROBE_INTERVAL", "400ms")
-            .env("HEALTH_PROBE_TIMEOUT", "400ms")
+            .env("HEALTH_PROBE_PERIOD", "1600ms")
             .envs(settings.iter().copied());
         Self::spawn(command)
     }

@@ -111,7 +111,7 @@ pub fn receipt(version: &str) -> Receipt {
         resumed_bytes: 4,
         seconds: 0.25,
         fetcher: "0.1.0".into(),
-        boot_id: "6ad1a2f1-8a52-4b4c-9c1e-000000000001".into(),
+        boot_id: handoff::boot::id(),
         completed_at: "2026-11-20T10:00:00Z".parse().unwrap(),
     }
 }
