@@ -18,6 +18,7 @@ mod integrity;
 mod manifests;
 mod memory;
 mod mlflow;
+mod model_servers;
 mod resume;
 mod s3;
 mod secrets;
