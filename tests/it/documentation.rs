@@ -100,7 +100,7 @@ fn the_table_of_settings_is_that_of_the_help() {
     // The help breaks its lines where the terminal ends.
     let helped = helped.split_whitespace().collect::<Vec<_>>().join(" ");
     let variables: BTreeSet<&str> =
-        helped.split("[env: ").skip(1).map(|rest| rest.split('=').next().unwrap()).collect();
+        helped.split("[env: ").skip(1).map(|rest| rest.split(['=', ']']).next().unwrap()).collect();
     let readme = read("README.md");
     let table = readme.split("### Settings").nth(1).unwrap().split("### Exit codes").next().unwrap();
     for variable in &variables {

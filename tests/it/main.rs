@@ -22,6 +22,7 @@ mod manifests;
 mod memory;
 mod metrics;
 mod mlflow;
+mod model_servers;
 mod page;
 mod resume;
 mod s3;

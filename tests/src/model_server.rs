@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::process::{End, Server, free_port};
+use crate::process::{self, End, Server, free_port};
 use crate::{http, places, tools};
 
 /// How long a server may take to answer after its start.
@@ -62,6 +63,50 @@ impl ModelServer {
             command.env("LINEAR_RUNTIME_GATE", gate);
         }
         Self { server: Server::spawn("mlserver", &command, End::Kill), port, _settings: Some(folder) }
+    }
+
+    /// Starts KServe's own server with a model that is ready while the file `switch` holds `on`. It has to
+    /// when the server starts, or that knows of no model.
+    pub fn start_kserve(name: &str, switch: &Path) -> Self {
+        let port = free_port();
+        let mut command = tools::kserve_server_python().command("python");
+        command.arg(places::data("kserve-server/switched_model.py"));
+        command.args(["--port", &port.to_string(), "--model", name, "--switch"]).arg(switch);
+        Self { server: Server::spawn("kserve", &command, End::Kill), port, _settings: None }
+    }
+
+    /// Starts a gRPC server with the standard health service. The service `model` is served once `gate` exists,
+    /// the server as a whole from the start.
+    pub fn start_grpc_health(gate: &Path) -> Self {
+        let port = free_port();
+        let mut command = tools::grpc_python().command("python");
+        command.arg(places::data("grpc/health_server.py")).arg(port.to_string()).arg(gate);
+        Self { server: Server::spawn("gRPC health", &command, End::Kill), port, _settings: None }
+    }
+
+    /// Starts Triton on a repository with version 1 of one model, which it loads when it is told to, by
+    /// `POST /v2/repository/models/{name}/load`, and once `gate` exists. Loading fails if the gate holds `fail`.
+    ///
+    /// # Panics
+    /// When its repository or its backend cannot be made.
+    pub fn start_triton(name: &str, gate: &Path) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the repository");
+        let (repository, backends) = (folder.path().join("models"), folder.path().join("backends"));
+        for made in [repository.join(name).join("1"), backends.join("gated")] {
+            fs::create_dir_all(made).expect("a folder can be made");
+        }
+        fs::copy(places::data("triton/config.pbtxt"), repository.join(name).join("config.pbtxt"))
+            .expect("the model's configuration can be copied");
+        let mut compile = Command::new("cc");
+        compile.args(["-shared", "-fPIC", "-o"]).arg(backends.join("gated/libtriton_gated.so"));
+        process::run(compile.arg(places::data("triton/gated_backend.c")));
+        let port = free_port();
+        let mut command = Command::new(tools::triton().join("bin/tritonserver"));
+        command.env("GATED_BACKEND_GATE", gate);
+        command.args(["--http-address=127.0.0.1", "--allow-grpc=false", "--allow-metrics=false"]);
+        command.args(["--model-control-mode=explicit", &format!("--http-port={port}")]);
+        command.arg("--model-repository").arg(repository).arg("--backend-directory").arg(backends);
+        Self { server: Server::spawn("tritonserver", &command, End::Kill), port, _settings: Some(folder) }
     }
 
     /// The port it listens on.

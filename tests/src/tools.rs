@@ -20,7 +20,8 @@ mod python;
 pub use debian::debian_package;
 pub use docker::{Docker, docker};
 pub use python::{
-    Environment, kserve_python, metrics_python, mlserver_python, python, signing_python, transfer_python,
+    Environment, grpc_python, kserve_python, kserve_server_python, metrics_python, mlserver_python, python,
+    signing_python, transfer_python, triton,
 };
 
 /// Kustomize, which renders the manifests as `kubectl apply -k` and Argo CD do.

@@ -177,7 +177,12 @@ fn http_questions(flags: &ServeFlags) -> Result<Vec<Question>, ConfigError> {
         None if body.is_empty() => Method::GET,
         None => Method::POST,
         Some("GET") => Method::GET,
-        Some("HEAD") => Method::HEAD,
+        // Its answer has no body, so nothing would ever be at the pointer.
+        Some("HEAD") if flags.http_pointer.is_none() => Method::HEAD,
+        Some("HEAD") => {
+            let expected = "another method where HEALTH_HTTP_POINTER is set";
+            return Err(invalid(Setting("HEALTH_HTTP_METHOD"), expected, "HEAD"));
+        }
         Some("POST") => Method::POST,
         Some("PUT") => Method::PUT,
         Some(other) => {

@@ -165,7 +165,7 @@ fn address(server: &HttpUrl) -> String {
 fn still_fits(failure: &Failure) -> bool {
     match failure {
         Failure::NotYet | Failure::Late | Failure::Unasked | Failure::Exchange(_) => true,
-        Failure::Status(status) => status.is_server_error() || status.as_u16() == 429,
+        Failure::Status(status) => status.is_server_error() || matches!(status.as_u16(), 401 | 403 | 429),
         Failure::Other | Failure::Garbage => false,
     }
 }
@@ -178,7 +178,7 @@ fn next(failure: Option<&Failure>) -> Next {
         // Some servers say 501 to paths they do not know, and 503 to all while they load.
         Some(Failure::Status(status)) => match status.as_u16() {
             501 | 503 => Next::Another,
-            429 | 500.. => Next::Stop,
+            401 | 403 | 429 | 500.. => Next::Stop,
             _ => Next::Another,
         },
         Some(Failure::Exchange(
@@ -220,7 +220,7 @@ mod tests {
             (Failure::Other, Next::Another, false),
             (Failure::Garbage, Next::Another, false),
             (status(302), Next::Another, false),
-            (status(401), Next::Another, false),
+            (status(401), Next::Stop, true),
             (status(404), Next::Another, false),
             (status(501), Next::Another, true),
             (status(503), Next::Another, true),

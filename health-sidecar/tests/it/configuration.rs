@@ -123,6 +123,10 @@ fn each_wrong_setting_is_named_with_what_would_do() {
             "error: HEALTH_HTTP_METHOD (--http-method): expected `GET`, `HEAD`, `POST` or `PUT`, got `DELETE`",
         ),
         (
+            &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_METHOD", "HEAD"), ("HEALTH_HTTP_POINTER", "/a")],
+            "error: HEALTH_HTTP_METHOD (--http-method): expected another method where HEALTH_HTTP_POINTER is set",
+        ),
+        (
             &[("HEALTH_SERVER", "http"), ("HEALTH_HTTP_HEADERS", "/no/such/file")],
             "error: HEALTH_HTTP_HEADERS (--http-headers) cannot be used: cannot read /no/such/file: No such file",
         ),

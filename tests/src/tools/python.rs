@@ -77,7 +77,34 @@ pub fn metrics_python() -> Environment {
     environment("venv-metrics", "metrics/requirements.txt")
 }
 
+/// KServe's own model server.
+pub fn kserve_server_python() -> Environment {
+    environment("venv-kserve-server", "kserve-server/requirements.txt")
+}
+
+/// A gRPC server with the standard health service.
+pub fn grpc_python() -> Environment {
+    environment("venv-grpc", "grpc/requirements.txt")
+}
+
+/// The folder of NVIDIA's Triton, with `bin/tritonserver`.
+///
+/// # Panics
+/// When the package has no such folder.
+pub fn triton() -> PathBuf {
+    let environment = install("venv-triton", "triton/requirements.txt", &["--no-deps"]);
+    let script = "import sysconfig; print(sysconfig.get_path('purelib'))";
+    let packages = process::run(environment.command("python").args(["-c", script]));
+    let folder = PathBuf::from(packages.trim()).join("pytriton/tritonserver");
+    assert!(folder.join("bin/tritonserver").exists(), "expected Triton in {}", folder.display());
+    folder
+}
+
 fn environment(name: &str, requirements: &str) -> Environment {
+    install(name, requirements, &[])
+}
+
+fn install(name: &str, requirements: &str, options: &[&str]) -> Environment {
     let root = places::tools().join(name);
     let requirements = places::data(requirements);
     let pins = fs::read_to_string(&requirements).expect("the requirements are readable");
@@ -90,8 +117,8 @@ fn environment(name: &str, requirements: &str) -> Environment {
         let _ = fs::remove_dir_all(&root);
         process::run(Command::new("python3").args(["-m", "venv"]).arg(&root));
         let mut install = Command::new(root.join("bin/python"));
-        install.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "-r"]);
-        process::run(install.arg(&requirements));
+        install.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+        process::run(install.args(options).arg("-r").arg(&requirements));
     });
     Environment { root }
 }
