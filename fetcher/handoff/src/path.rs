@@ -10,6 +10,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+mod property;
+
 /// Longest path, in bytes. Leaves room for a destination below Linux's `PATH_MAX` of 4096.
 pub const MAX_PATH_BYTES: usize = 1024;
 /// Longest component, in bytes: `NAME_MAX` on every file system a volume is likely to have.
@@ -110,7 +113,7 @@ fn is_deceptive(character: char) -> bool {
 fn is_device(component: &str) -> bool {
     let stem = component.split('.').next().unwrap_or(component).trim_end_matches(' ');
     let mut letters = stem.chars();
-    let numbered = letters.next_back().is_some_and(|last| last.is_ascii_digit());
+    let numbered = letters.next_back().is_some_and(|last| matches!(last, '0'..='9' | '¹' | '²' | '³'));
     ["con", "prn", "aux", "nul"].iter().any(|name| stem.eq_ignore_ascii_case(name))
         || numbered && ["com", "lpt"].iter().any(|name| letters.as_str().eq_ignore_ascii_case(name))
 }
@@ -173,7 +176,16 @@ mod tests {
         for path in
             ["", "/", "/etc/passwd", "..", "a/../b", "a//b", "a/", "./a", "a\\b", "a\0b", "a\nb", "\u{1b}[2J"]
                 .into_iter()
-                .chain(["NUL", "a/con.txt", "Aux .bin", "com1", "LPT9.x/y", "a\u{202e}gpj.exe", "a\u{2028}b"])
+                .chain([
+                    "NUL",
+                    "a/con.txt",
+                    "Aux .bin",
+                    "com1",
+                    "LPT9.x/y",
+                    "com¹.bin",
+                    "a\u{202e}gpj.exe",
+                    "a\u{2028}b",
+                ])
                 .chain([long.as_str(), deep.as_str(), longer.as_str()])
         {
             assert!(path.parse::<SafePath>().is_err(), "{path:?} was admitted");
