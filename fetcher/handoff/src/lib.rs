@@ -17,6 +17,7 @@ pub mod path;
 pub mod persist;
 pub mod progress;
 pub mod receipt;
+pub mod text;
 
 pub use digest::{ModelDigest, Sha256Digest};
 pub use exit_code::ExitCode;

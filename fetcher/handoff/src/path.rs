@@ -10,6 +10,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::is_harmful;
+
 #[cfg(test)]
 mod property;
 
@@ -84,7 +86,7 @@ fn refuse(path: &str) -> Option<&'static str> {
     if path.chars().any(char::is_control) {
         return Some("it holds a control character");
     }
-    if path.chars().any(is_deceptive) {
+    if path.chars().any(is_harmful) {
         return Some("it holds a character that changes how text is shown");
     }
     if path.contains('\\') {
@@ -100,12 +102,6 @@ fn refuse(path: &str) -> Option<&'static str> {
         device if is_device(device) => Some("it has a component that names a device on some file systems"),
         _ => None,
     })
-}
-
-/// Characters that no terminal shows, and that change how it shows the others: the bidirectional controls and the
-/// separators of lines and paragraphs.
-fn is_deceptive(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
 }
 
 /// What Windows takes for a device, whatever follows a dot. A volume may be a share of such a server.
