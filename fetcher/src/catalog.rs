@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use handoff::path::PathError;
+use handoff::text::shown;
 use handoff::{ModelDigest, SafePath, Sha256Digest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -105,7 +106,7 @@ impl Descriptor {
         let descriptor: Self = serde_saphyr::from_str(text).map_err(|error| one_line(&error.to_string()))?;
         let expect = |field: &str, expected: &str, got: &str| match expected == got {
             true => Ok(()),
-            false => Err(format!("expected {field} `{expected}`, got `{}`", got.escape_debug())),
+            false => Err(format!("expected {field} `{expected}`, got `{}`", shown(got))),
         };
         expect("apiVersion", API_VERSION, &descriptor.api_version)?;
         expect("kind", KIND, &descriptor.kind)?;
@@ -127,7 +128,7 @@ impl Descriptor {
 
 /// YAML errors come with a drawing of the place; messages here are one line.
 fn one_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().take(300).collect()
+    shown(text.lines().next().unwrap_or_default())
 }
 
 /// Where a file of a version is, below the catalog's root.

@@ -2,6 +2,11 @@
 
 use std::error::Error;
 
+use handoff::text;
+
+/// Characters of a line; the termination message is shorter still.
+const LONGEST: usize = 4096;
+
 /// The errors below an error, outermost first.
 pub fn causes<'a>(
     error: &'a (dyn Error + 'static),
@@ -9,7 +14,8 @@ pub fn causes<'a>(
     std::iter::successors(error.source(), |cause| (*cause).source())
 }
 
-/// The error with its causes in one line.
+/// The error with its causes in one line, whatever others put into it.
 pub fn line(error: &(dyn Error + 'static)) -> String {
-    causes(error).fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+    let line = causes(error).fold(error.to_string(), |line, cause| format!("{line}: {cause}"));
+    text::cut(&line, LONGEST)
 }

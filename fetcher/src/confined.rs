@@ -16,6 +16,9 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+#[cfg(test)]
+mod property;
+
 /// How often a lookup is made again that met a rename on its way.
 const LOOKUPS: usize = 8;
 /// Folders and files for the user and the group, which is how Pods share a volume; less what the umask takes.

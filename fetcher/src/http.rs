@@ -139,7 +139,7 @@ pub(crate) fn classify(what: String, status: StatusCode, headers: &HeaderMap) ->
 }
 
 /// How long `Retry-After` asks to wait, as seconds or until a date (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

@@ -27,6 +27,8 @@ pub mod connection;
 pub mod credentials;
 pub mod error;
 pub mod evidence;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod limits;
 pub mod manifest;

@@ -5,7 +5,7 @@
 //! or without `/proc` and `/sys`, the flag alone decides.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The part of the container's limit that buffers may take up. The rest is for the program and the page cache.
 const SHARE: u64 = 8;
@@ -71,7 +71,7 @@ pub fn container_limit() -> Option<u64> {
 }
 
 /// The tightest limit of the groups in `cgroup`, which are found by `mountinfo`; both as in `/proc/self`.
-fn limit(cgroup: &str, mountinfo: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
+pub(crate) fn limit(cgroup: &str, mountinfo: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
     let limits = cgroup.lines().filter_map(|line| {
         // hierarchy:controllers:path, and for version 2 `0::path`.
         let mut fields = line.splitn(3, ':').skip(1);
@@ -84,6 +84,9 @@ fn limit(cgroup: &str, mountinfo: &str, read: impl Fn(&Path) -> Option<String>) 
         let (root, mount) = mountinfo.lines().find_map(|line| mounted(line, controllers.is_empty()))?;
         // Where the mount does not begin at the top, the group is named from above it.
         let below = Path::new(group).strip_prefix(&root).unwrap_or(Path::new(""));
+        // A group outside of the namespace is named by the way up to it, which the mount has not.
+        let climbs = below.components().any(|component| component == Component::ParentDir);
+        let below = if climbs { Path::new("") } else { below };
         let groups = below.ancestors().map(|group| mount.join(group).join(file));
         groups.filter_map(|path| read(&path)?.trim().parse::<u64>().ok()).min()
     });
@@ -133,6 +136,13 @@ mod tests {
             ("/sys/fs/cgroup/other/memory.max", "1"),
         ];
         assert_eq!(found("0::/pod/a\n", mounts, &files), Some(1000));
+    }
+
+    #[test]
+    fn a_group_outside_of_the_namespace_is_not_looked_for_outside_of_the_mount() {
+        let mounts = "31 30 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
+        let files = [("/sys/fs/cgroup/../a/memory.max", "1"), ("/sys/fs/cgroup/memory.max", "1000")];
+        assert_eq!(found("0::/../a\n", mounts, &files), Some(1000));
     }
 
     #[test]

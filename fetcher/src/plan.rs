@@ -18,6 +18,8 @@ use crate::uri::StoreUri;
 use crate::verify::content_digest::ContentDigest;
 
 pub mod paths;
+#[cfg(test)]
+mod property;
 
 /// What is to be fetched, and what it must be.
 #[derive(Clone, Debug, Serialize)]

@@ -11,8 +11,8 @@ use crate::retry::{Budget, Failed};
 use crate::store::{Class, StoreError};
 use crate::uri::{RegistryUri, StoreUri, UriError};
 
-mod catalog;
-mod mlflow;
+pub(crate) mod catalog;
+pub(crate) mod mlflow;
 
 /// Where a model's bytes are, and what the registry knows about them.
 #[derive(Clone, Debug, PartialEq)]

@@ -20,11 +20,11 @@ use handoff::layout::STATE_DIR_NAME;
 use crate::limits::Limits;
 use crate::verify::content_digest::{Algorithm, ContentDigest};
 
-mod bundle;
+pub(crate) mod bundle;
 mod certificate;
 pub mod directory;
 mod key;
-mod statement;
+pub(crate) mod statement;
 #[cfg(test)]
 mod tests;
 mod trust;

@@ -19,7 +19,7 @@ use crate::connection::Connection;
 use crate::uri::StoreUri;
 use crate::verify::content_digest::ContentDigest;
 
-mod checksum;
+pub(crate) mod checksum;
 mod error;
 pub mod file;
 pub mod http;

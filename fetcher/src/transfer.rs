@@ -47,6 +47,8 @@ pub mod journal;
 mod ledger;
 mod page_cache;
 mod request;
+#[cfg(test)]
+mod resume_tests;
 mod seat;
 pub mod staging;
 mod staging_file;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use handoff::SafePath;
+use handoff::text::{is_harmful, shown};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -53,8 +54,11 @@ pub enum UriError {
     /// It is not a URI.
     #[error("expected a URI such as `s3://bucket/prefix`, got something that does not parse as one")]
     Malformed,
+    /// It could not be shown to anybody as it is.
+    #[error("the URI holds a character that changes how text is shown, expected none")]
+    Characters,
     /// Its scheme is not known here.
-    #[error("unsupported scheme `{scheme}`, expected {expected}")]
+    #[error("unsupported scheme `{}`, expected {expected}", shown(scheme))]
     Scheme {
         /// The scheme found.
         scheme: String,
@@ -62,7 +66,7 @@ pub enum UriError {
         expected: &'static str,
     },
     /// It carries a user name or a password.
-    #[error("the {scheme} URI holds credentials, expected none")]
+    #[error("the {} URI holds credentials, expected none", shown(scheme))]
     Credentials {
         /// The scheme.
         scheme: String,
@@ -87,10 +91,10 @@ impl FromStr for StoreUri {
     fn from_str(text: &str) -> Result<Self, UriError> {
         let url = parse_without_credentials(text)?;
         match url.scheme() {
-            "file" => url
-                .to_file_path()
-                .map(Self::File)
-                .map_err(|()| UriError::Missing { scheme: "file", part: "absolute path" }),
+            "file" => {
+                let path = url.to_file_path();
+                path.map_err(|()| UriError::Missing { scheme: "file", part: "absolute path" }).and_then(local)
+            }
             "s3" => {
                 let bucket = url.host_str().filter(|bucket| !bucket.is_empty());
                 let bucket = bucket.ok_or(UriError::Missing { scheme: "s3", part: "bucket" })?.to_owned();
@@ -183,7 +187,18 @@ impl FromStr for RegistryUri {
     }
 }
 
+/// A local path, which gets into messages as it is.
+pub(crate) fn local(path: PathBuf) -> Result<StoreUri, UriError> {
+    match path.to_string_lossy().chars().any(is_harmful) {
+        true => Err(UriError::Characters),
+        false => Ok(StoreUri::File(path)),
+    }
+}
+
 fn parse_without_credentials(text: &str) -> Result<Url, UriError> {
+    if text.chars().any(is_harmful) {
+        return Err(UriError::Characters);
+    }
     let url: Url = text.parse().map_err(|_| UriError::Malformed)?;
     if url.username().is_empty() && url.password().is_none() {
         Ok(url)
@@ -253,6 +268,11 @@ mod tests {
         assert!("file://relative".parse::<StoreUri>().is_err());
         assert!("s3:///prefix".parse::<StoreUri>().is_err());
         assert_eq!("nothing".parse::<StoreUri>(), Err(UriError::Malformed));
+        for text in ["s3://bucket/a\nb", "file:///srv/a%1b[2J", "https://host/\u{202e}a"] {
+            assert_eq!(text.parse::<StoreUri>(), Err(UriError::Characters), "{text:?}");
+        }
+        let error = "catalog-\u{1b}://x".parse::<RegistryUri>().unwrap_err().to_string();
+        assert!(error.starts_with(r"unsupported scheme `catalog-\u{1b}`"), "{error}");
     }
 
     #[test]

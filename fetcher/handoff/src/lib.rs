@@ -19,6 +19,7 @@ pub mod path;
 pub mod persist;
 pub mod progress;
 pub mod receipt;
+pub mod text;
 
 pub use byte_size::ByteSize;
 pub use digest::{ModelDigest, Sha256Digest};

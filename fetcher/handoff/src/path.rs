@@ -10,6 +10,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::is_harmful;
+
+#[cfg(test)]
+mod property;
+
 /// Longest path, in bytes. Leaves room for a destination below Linux's `PATH_MAX` of 4096.
 pub const MAX_PATH_BYTES: usize = 1024;
 /// Longest component, in bytes: `NAME_MAX` on every file system a volume is likely to have.
@@ -81,7 +86,7 @@ fn refuse(path: &str) -> Option<&'static str> {
     if path.chars().any(char::is_control) {
         return Some("it holds a control character");
     }
-    if path.chars().any(is_deceptive) {
+    if path.chars().any(is_harmful) {
         return Some("it holds a character that changes how text is shown");
     }
     if path.contains('\\') {
@@ -99,18 +104,12 @@ fn refuse(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Characters that no terminal shows, and that change how it shows the others: the bidirectional controls and the
-/// separators of lines and paragraphs.
-fn is_deceptive(character: char) -> bool {
-    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}')
-}
-
 /// What Windows takes for a device, whatever follows a dot. A volume may be a share of such a server.
 /// <https://learn.microsoft.com/windows/win32/fileio/naming-a-file>
 fn is_device(component: &str) -> bool {
     let stem = component.split('.').next().unwrap_or(component).trim_end_matches(' ');
     let mut letters = stem.chars();
-    let numbered = letters.next_back().is_some_and(|last| last.is_ascii_digit());
+    let numbered = letters.next_back().is_some_and(|last| matches!(last, '0'..='9' | '¹' | '²' | '³'));
     ["con", "prn", "aux", "nul"].iter().any(|name| stem.eq_ignore_ascii_case(name))
         || numbered && ["com", "lpt"].iter().any(|name| letters.as_str().eq_ignore_ascii_case(name))
 }
@@ -173,7 +172,16 @@ mod tests {
         for path in
             ["", "/", "/etc/passwd", "..", "a/../b", "a//b", "a/", "./a", "a\\b", "a\0b", "a\nb", "\u{1b}[2J"]
                 .into_iter()
-                .chain(["NUL", "a/con.txt", "Aux .bin", "com1", "LPT9.x/y", "a\u{202e}gpj.exe", "a\u{2028}b"])
+                .chain([
+                    "NUL",
+                    "a/con.txt",
+                    "Aux .bin",
+                    "com1",
+                    "LPT9.x/y",
+                    "com¹.bin",
+                    "a\u{202e}gpj.exe",
+                    "a\u{2028}b",
+                ])
                 .chain([long.as_str(), deep.as_str(), longer.as_str()])
         {
             assert!(path.parse::<SafePath>().is_err(), "{path:?} was admitted");

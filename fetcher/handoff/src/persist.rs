@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::text::shown;
+
 /// Largest file that a reader accepts. Ten thousand entries with long paths need some 6 MiB.
 pub const MAX_FILE_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -37,12 +39,12 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// The file is truncated or is not what its schema says.
-    #[error("{} is malformed", path.display())]
+    #[error("{} is malformed: {reason}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        source: serde_json::Error,
+        reason: String,
     },
     /// The file was written by a newer version.
     #[error("{} has schema {found}, expected at most {supported}", path.display())]
@@ -66,13 +68,23 @@ struct Header {
 /// # Errors
 /// See [`ReadError`].
 pub(crate) fn read<T: DeserializeOwned>(path: &Path, supported: u32) -> Result<T, ReadError> {
-    let text = read_bounded(path)?;
-    let malformed = |source| ReadError::Malformed { path: path.to_owned(), source };
-    let Header { schema: found } = serde_json::from_slice(&text).map_err(malformed)?;
+    parse(path, &read_bounded(path)?, supported)
+}
+
+/// Reads the text of such a file; `path` is for messages.
+///
+/// # Errors
+/// [`ReadError::Malformed`] and [`ReadError::NewerSchema`].
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path, text: &[u8], supported: u32) -> Result<T, ReadError> {
+    let malformed = |error: serde_json::Error| {
+        // It repeats what is in the file, which anybody may have written.
+        ReadError::Malformed { path: path.to_owned(), reason: shown(&error.to_string()) }
+    };
+    let Header { schema: found } = serde_json::from_slice(text).map_err(malformed)?;
     if found > supported {
         return Err(ReadError::NewerSchema { path: path.to_owned(), found, supported });
     }
-    serde_json::from_slice(&text).map_err(malformed)
+    serde_json::from_slice(text).map_err(malformed)
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadError> {

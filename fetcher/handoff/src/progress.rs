@@ -121,6 +121,14 @@ impl Progress {
         persist::read(path, SCHEMA)
     }
 
+    /// Reads the text of a snapshot; `path` is where it is from, for messages.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn parse(path: &Path, text: &[u8]) -> Result<Self, ReadError> {
+        persist::parse(path, text, SCHEMA)
+    }
+
     /// Replaces the snapshot in one step for every reader.
     ///
     /// # Errors

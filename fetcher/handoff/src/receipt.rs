@@ -87,6 +87,14 @@ impl Receipt {
         persist::read(path, SCHEMA)
     }
 
+    /// Reads the text of a receipt; `path` is where it is from, for messages.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn parse(path: &Path, text: &[u8]) -> Result<Self, ReadError> {
+        persist::parse(path, text, SCHEMA)
+    }
+
     /// Writes the receipt, on disk before this returns.
     ///
     /// # Errors

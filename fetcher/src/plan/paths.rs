@@ -12,6 +12,9 @@ use icu_normalizer::DecomposingNormalizerBorrowed as DecomposingNormalizer;
 use super::PlanError;
 use crate::limits::Limits;
 
+#[cfg(test)]
+mod property;
+
 /// Refuses files that are too many, that would be at the same place, one where another needs a folder, or in our own
 /// state directory.
 ///
@@ -52,12 +55,13 @@ pub fn check<'a>(paths: impl Iterator<Item = &'a SafePath> + Clone) -> Result<()
 }
 
 /// How a file system sees a name that takes upper and lower case, or an accent written in two ways, for the same.
-/// The way over capital letters takes along what has no small counterpart of its own, such as `ß` and `SS`.
+/// The way over capital letters takes along what has no small counterpart of its own, such as `ß` and `SS`; the way over
+/// small ones before it what is its own capital, such as `ẞ`.
 fn folded(name: &str) -> String {
     if name.is_ascii() {
         return name.to_ascii_lowercase();
     }
     let normalizer = DecomposingNormalizer::new_nfd();
-    let cased = normalizer.normalize(name).to_uppercase().to_lowercase();
+    let cased = normalizer.normalize(name).to_lowercase().to_uppercase().to_lowercase();
     normalizer.normalize(&cased).into_owned()
 }

@@ -70,7 +70,7 @@ pub(crate) fn parse_alias(content: &[u8]) -> Result<VersionName, String> {
 
 /// A file elsewhere must be in a store that is as remote as the catalog: a descriptor in a bucket must not be
 /// able to have local files read.
-fn manifest_file(file: DescribedFile, root: &StoreUri) -> Result<ManifestFile, String> {
+pub(crate) fn manifest_file(file: DescribedFile, root: &StoreUri) -> Result<ManifestFile, String> {
     let uri = match file.uri {
         None => None,
         Some(uri) => match uri.parse().map_err(|error: crate::uri::UriError| error.to_string())? {

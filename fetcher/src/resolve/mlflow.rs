@@ -4,6 +4,7 @@
 //! `version`; a reference that begins with `@` only as an alias. The answer's own `get-download-uri` says where
 //! the bytes are. MLflow keeps no digests; who publishes can, in the version tags `digest` and `sha256sums`. Endpoints: MLflow's REST API 2.0, below `/api/2.0/mlflow`.
 
+use handoff::text::{is_harmful, shown};
 use handoff::{Integrity, ModelDigest, SafePath};
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -20,7 +21,7 @@ use crate::redact::Redacted;
 use crate::retry::{Budget, Failed};
 use crate::scrub::scrub;
 use crate::store::StoreError;
-use crate::uri::{RegistryUri, StoreUri, UriError};
+use crate::uri::{RegistryUri, StoreUri, UriError, local};
 
 /// Tag by whose value a version may be named.
 const TAG: &str = "version";
@@ -37,20 +38,20 @@ pub(super) struct Registry<'a> {
 }
 
 #[derive(Deserialize)]
-struct VersionAnswer {
-    model_version: ModelVersion,
+pub(crate) struct VersionAnswer {
+    pub(crate) model_version: ModelVersion,
 }
 
 #[derive(Deserialize)]
-struct SearchAnswer {
+pub(crate) struct SearchAnswer {
     #[serde(default)]
-    model_versions: Vec<ModelVersion>,
+    pub(crate) model_versions: Vec<ModelVersion>,
     #[serde(default)]
     next_page_token: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct ModelVersion {
+pub(crate) struct ModelVersion {
     version: String,
     /// `READY`, `PENDING_REGISTRATION` or `FAILED_REGISTRATION`; absent means ready.
     #[serde(default)]
@@ -67,8 +68,8 @@ struct Tag {
 }
 
 #[derive(Deserialize)]
-struct UriAnswer {
-    artifact_uri: String,
+pub(crate) struct UriAnswer {
+    pub(crate) artifact_uri: String,
 }
 
 impl<'a> Registry<'a> {
@@ -86,8 +87,13 @@ impl<'a> Registry<'a> {
             VersionRef::Named(version) => self.by_any_name(name, version).await?,
         };
         let Some(found) = found else { return Err(self.unknown(name, version).await?) };
-        if let Some(status) = found.status.clone().filter(|status| status != "READY") {
-            let (name, registry) = (name.clone(), self.shown.clone());
+        // It gets into messages, the receipt and the next question.
+        if let Err(error) = found.version.parse::<VersionName>() {
+            let what = format!("a version of `{name}` in {}", self.shown);
+            return Err(ResolveError::BadDescriptor { what, reason: error.to_string() });
+        }
+        if let Some(status) = found.status.as_deref().filter(|status| *status != "READY") {
+            let (name, registry, status) = (name.clone(), self.shown.clone(), shown(status));
             return Err(ResolveError::NotReady { name, version: found.version, registry, status });
         }
         let query = [("name", name.as_str()), ("version", &found.version)];
@@ -157,7 +163,7 @@ impl<'a> Registry<'a> {
             }
         }
         if carriers.len() > 1 {
-            let found: Vec<_> = carriers.iter().take(10).map(|carrier| carrier.version.as_str()).collect();
+            let found: Vec<_> = carriers.iter().take(10).map(|carrier| shown(&carrier.version)).collect();
             return Err(ResolveError::Ambiguous {
                 name: name.clone(),
                 version: version.clone(),
@@ -202,11 +208,15 @@ impl<'a> Registry<'a> {
         let body = read_bounded(response, url, Limits::DEFAULT.document_bytes).await?;
         let what = || Redacted(url).to_string();
         if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map_err(|error| StoreError::Malformed { what: what(), reason: error.to_string() });
+            return read(what(), &body);
         }
         Err(refusal(what(), status, &body))
     }
+}
+
+pub(crate) fn read<T: DeserializeOwned>(what: String, body: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(body)
+        .map_err(|error| StoreError::Malformed { what, reason: shown(&error.to_string()) })
 }
 
 #[derive(Default, Deserialize)]
@@ -218,7 +228,7 @@ struct ErrorAnswer {
 }
 
 /// What a 400 or 404 means. A 404 that MLflow itself did not write comes from something else at that address.
-fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreError {
+pub(crate) fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreError {
     let answer: ErrorAnswer = serde_json::from_slice(body).unwrap_or_default();
     match answer.error_code.as_str() {
         "RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND" => StoreError::NotFound { what },
@@ -237,7 +247,7 @@ fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreError {
 }
 
 /// What the tags of a version vouch for.
-fn vouched(version: &ModelVersion) -> Result<Option<Manifest>, String> {
+pub(crate) fn vouched(version: &ModelVersion) -> Result<Option<Manifest>, String> {
     let tag = |key: &str| version.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.trim());
     let digest = tag(DIGEST_TAG).map(|text| text.parse().map_err(|error| format!("`{DIGEST_TAG}`: {error}")));
     let digest: Option<ModelDigest> = digest.transpose()?;
@@ -257,8 +267,11 @@ fn quote(text: &str) -> Option<String> {
 }
 
 /// Reads an artifact URI as MLflow writes them. `mlflow-artifacts:` without a host means the tracking server.
-fn location(text: &str, server: &Url) -> Result<StoreUri, UriError> {
+pub(crate) fn location(text: &str, server: &Url) -> Result<StoreUri, UriError> {
     let missing = |part| UriError::Missing { scheme: "mlflow-artifacts", part };
+    if text.chars().any(is_harmful) {
+        return Err(UriError::Characters);
+    }
     if let Some(rest) = text.strip_prefix("mlflow-artifacts:") {
         let (server, path) = match rest.strip_prefix("//") {
             Some(with_host) => {
@@ -283,7 +296,7 @@ fn location(text: &str, server: &Url) -> Result<StoreUri, UriError> {
         return Ok(StoreUri::MlflowArtifacts { server, path: path.to_owned() });
     }
     if text.starts_with('/') {
-        return Ok(StoreUri::File(text.into()));
+        return local(text.into());
     }
     text.parse()
 }
@@ -308,9 +321,14 @@ mod tests {
 
     #[test]
     fn artifact_uris_that_lead_elsewhere_are_refused() {
-        for bad in
-            ["mlflow-artifacts:/1/../../2", "mlflow-artifacts://other:5000/1", "dbfs:/x", "mlflow-artifacts:"]
-        {
+        for bad in [
+            "mlflow-artifacts:/1/../../2",
+            "mlflow-artifacts://other:5000/1",
+            "dbfs:/x",
+            "mlflow-artifacts:",
+            "/srv/a\nb",
+            "mlflow-artifacts:/1\n",
+        ] {
             assert!(located(bad).is_err(), "{bad}");
         }
     }

@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use handoff::text::shown;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -17,14 +18,14 @@ const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 
 /// A bundle of the kind that is read here.
 #[derive(Debug)]
-pub(super) struct Bundle {
-    pub(super) material: Material,
-    pub(super) envelope: Envelope,
+pub(crate) struct Bundle {
+    pub(crate) material: Material,
+    pub(crate) envelope: Envelope,
 }
 
 /// What the bundle says of the signer's key. None of it is believed.
 #[derive(Debug)]
-pub(super) enum Material {
+pub(crate) enum Material {
     /// A key that the verifier has; the hint is the SHA-256 of its PEM form.
     Key { hint: Option<String> },
     /// DER certificates, the signer's first.
@@ -33,8 +34,8 @@ pub(super) enum Material {
 
 /// A payload and the signature over it.
 #[derive(Debug)]
-pub(super) struct Envelope {
-    pub(super) payload: Vec<u8>,
+pub(crate) struct Envelope {
+    pub(crate) payload: Vec<u8>,
     signature: Vec<u8>,
 }
 
@@ -113,8 +114,8 @@ struct SignatureJson {
 }
 
 /// Reads a bundle.
-pub(super) fn parse(bytes: &[u8]) -> Result<Bundle, SignatureError> {
-    let json: BundleJson = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+pub(crate) fn parse(bytes: &[u8]) -> Result<Bundle, SignatureError> {
+    let json: BundleJson = serde_json::from_slice(bytes).map_err(|error| bad(shown(&error.to_string())))?;
     expect("media type", MEDIA_TYPE, &json.media_type)?;
     let envelope = match (json.dsse_envelope, json.message_signature) {
         (Some(envelope), None) => envelope,

@@ -11,6 +11,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use handoff::text;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor, UnixTime};
 use sha2::{Digest as _, Sha256};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
@@ -282,5 +283,5 @@ fn name(certificate: &Certificate) -> String {
         let fingerprint = handoff::Sha256Digest::from_bytes(Sha256::digest(der).into());
         return format!("sha256:{fingerprint}");
     }
-    subject.to_string().chars().filter(|character| !character.is_control()).take(SHOWN_NAME).collect()
+    text::cut(&subject.to_string(), SHOWN_NAME)
 }

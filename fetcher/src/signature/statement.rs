@@ -9,6 +9,7 @@ use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use handoff::SafePath;
+use handoff::text::shown;
 use serde::Deserialize;
 use serde_json::Number;
 use sha2::{Digest as _, Sha256};
@@ -68,8 +69,8 @@ struct Resource {
 }
 
 /// Reads a payload whose signature is `signer`'s.
-pub(super) fn parse(payload: &[u8], signer: String) -> Result<SignedManifest, SignatureError> {
-    let unreadable = |error: serde_json::Error| bad(error.to_string());
+pub(crate) fn parse(payload: &[u8], signer: String) -> Result<SignedManifest, SignatureError> {
+    let unreadable = |error: serde_json::Error| bad(shown(&error.to_string()));
     // First what decides how the rest is to be read.
     let head: Head = serde_json::from_slice(payload).map_err(unreadable)?;
     expect("type", STATEMENT_TYPE, &head.kind)?;

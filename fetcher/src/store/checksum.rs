@@ -35,7 +35,7 @@ const MD5: &str = "content-md5";
 
 /// The strongest checksum of the whole object that these headers hold. They must be those of an answer to a request
 /// for the whole object.
-pub(super) fn of_whole_object(headers: &HeaderMap) -> Option<ContentDigest> {
+pub(crate) fn of_whole_object(headers: &HeaderMap) -> Option<ContentDigest> {
     let value = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let is_composite = value(S3_TYPE).is_some_and(|kind| !kind.eq_ignore_ascii_case("FULL_OBJECT"));
     let s3 = S3.iter().filter(|_| !is_composite);

@@ -62,7 +62,7 @@ impl Store for HttpStore {
             // A GET whose body is dropped: a presigned URL is signed for GET, and not every server knows HEAD.
             let response =
                 send(identity_encoded(self.client.get(self.root.clone())), &self.root, &[]).await?;
-            let (_, size) = span(&response, &self.root, ByteRange::WHOLE)?;
+            let (_, size) = span(&Head::of(&response), &self.root, ByteRange::WHOLE)?;
             let headers = response.headers();
             let (identity, checksum) = (identity(headers), checksum::of_whole_object(headers));
             Ok(Listing::Single(RemoteFile { path, size, identity, checksum }))
@@ -122,16 +122,30 @@ pub(super) async fn get(
     if expected.is_some() && identity.is_some() && identity.as_ref() != expected {
         return Err(StoreError::Changed { what: what() });
     }
-    let (starts_at, size) = span(&response, url, range)?;
+    let (starts_at, size) = span(&Head::of(&response), url, range)?;
     let ends_at = response.content_length().map(|length| starts_at.saturating_add(length));
     Ok(Body { starts_at, identity, size, ends_at, chunks: chunks(response, what()) })
 }
 
+/// What comes before the bytes of an answer.
+pub(crate) struct Head<'a> {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: &'a HeaderMap,
+    /// How many bytes follow, where that is known.
+    pub(crate) length: Option<u64>,
+}
+
+impl<'a> Head<'a> {
+    fn of(response: &'a Response) -> Self {
+        Self { status: response.status(), headers: response.headers(), length: response.content_length() }
+    }
+}
+
 /// Where an answer begins in its file, and how large that is, where the answer says so.
-fn span(response: &Response, url: &Url, asked: ByteRange) -> Result<(u64, Option<u64>), StoreError> {
+pub(crate) fn span(head: &Head<'_>, url: &Url, asked: ByteRange) -> Result<(u64, Option<u64>), StoreError> {
     let what = || Redacted(url).to_string();
     let malformed = |reason: String| StoreError::Malformed { what: what(), reason };
-    let (status, length) = (response.status(), response.content_length());
+    let Head { status, headers, length } = *head;
     if status == StatusCode::OK {
         return Ok((0, length));
     }
@@ -139,7 +153,7 @@ fn span(response: &Response, url: &Url, asked: ByteRange) -> Result<(u64, Option
         // Success, but not with the file: it is to come later, or there is nothing in it.
         return Err(malformed(format!("expected the file, got {status}")));
     }
-    let Some(got) = content_range(response.headers()) else {
+    let Some(got) = content_range(headers) else {
         return Err(malformed(format!("expected a range from {}, got none", asked.start)));
     };
     if got.first != asked.start {
@@ -191,7 +205,9 @@ fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
     let (range, size) = value.split_once('/').unwrap_or((value, "*"));
     let (first, last) = range.split_once('-')?;
     let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
-    Some(ContentRange { first, last, size: size.trim().parse().ok() })
+    let size = size.trim().parse().ok();
+    // A range that ends before it begins, or beyond the file, is none (RFC 9110, 14.4).
+    (first <= last && size.is_none_or(|size| last < size)).then_some(ContentRange { first, last, size })
 }
 
 impl HttpStore {
@@ -281,7 +297,9 @@ mod tests {
         };
         assert_eq!(read("bytes 5-9/10"), Some(ContentRange { first: 5, last: 9, size: Some(10) }));
         assert_eq!(read("bytes 5-9/*"), Some(ContentRange { first: 5, last: 9, size: None }));
-        for bad in ["bytes */10", "5-9/10", "bytes x-9/10", "bytes 5", "bytes 5-/10"] {
+        for bad in
+            ["bytes */10", "5-9/10", "bytes x-9/10", "bytes 5", "bytes 5-/10", "bytes 9-5/10", "bytes 5-9/9"]
+        {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

@@ -7,6 +7,7 @@
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use handoff::SafePath;
+use handoff::text::shown;
 use serde::Deserialize;
 use url::Url;
 
@@ -25,6 +26,12 @@ pub struct MlflowArtifacts {
     folder: String,
     client: reqwest::Client,
     credentials: MlflowCredentials,
+}
+
+/// A folder or a file, by its path below our own folder.
+pub(crate) enum Found {
+    Folder(SafePath),
+    File { path: SafePath, size: Option<u64> },
 }
 
 #[derive(Deserialize)]
@@ -68,18 +75,28 @@ impl MlflowArtifacts {
         }
     }
 
-    async fn list_folder(&self, folder: &str) -> Result<Vec<Entry>, StoreError> {
+    /// Asks for what is in the folder `asked`, which is `folder` below our own.
+    async fn list_folder(&self, asked: &str, folder: &str) -> Result<Vec<Found>, StoreError> {
         let mut url = self.endpoint.clone();
-        url.query_pairs_mut().append_pair("path", folder);
-        let shown = Redacted(&self.endpoint);
+        url.query_pairs_mut().append_pair("path", asked);
         let response = send(self.credentials.apply(self.client.get(url.clone())), &url, &[]).await?;
         let answer = read_bounded(response, &url, Limits::DEFAULT.document_bytes).await?;
-        let malformed = |error: serde_json::Error| StoreError::Malformed {
-            what: format!("{shown}?path={}", folder.escape_debug()),
-            reason: error.to_string(),
-        };
-        serde_json::from_slice::<Answer>(&answer).map(|answer| answer.files).map_err(malformed)
+        found(&answer, folder).map_err(|reason| StoreError::Malformed {
+            what: format!("{}?path={}", Redacted(&self.endpoint), asked.escape_debug()),
+            reason,
+        })
     }
+}
+
+/// What an answer says is in `folder`, which is empty for our own.
+pub(crate) fn found(answer: &[u8], folder: &str) -> Result<Vec<Found>, String> {
+    let answer: Answer = serde_json::from_slice(answer).map_err(|error| shown(&error.to_string()))?;
+    let found = |entry: Entry| {
+        let path = if folder.is_empty() { entry.path } else { format!("{folder}/{}", entry.path) };
+        let path: SafePath = path.parse().map_err(|error: handoff::path::PathError| error.to_string())?;
+        Ok(if entry.is_dir { Found::Folder(path) } else { Found::File { path, size: entry.file_size } })
+    };
+    answer.files.into_iter().map(found).collect()
 }
 
 impl Store for MlflowArtifacts {
@@ -92,30 +109,20 @@ impl Store for MlflowArtifacts {
             let mut folders_seen = 0;
             while let Some(folder) = folders.pop() {
                 folders_seen += 1;
-                if folders_seen > Limits::DEFAULT.folders {
-                    return Err(too_large(Limits::DEFAULT.folders));
-                }
                 let asked = [self.folder.as_str(), &folder].join("/");
-                for entry in self.list_folder(asked.trim_matches('/')).await? {
-                    let path =
-                        if folder.is_empty() { entry.path } else { format!("{folder}/{}", entry.path) };
-                    let path: SafePath =
-                        path.parse().map_err(|error: handoff::path::PathError| StoreError::Malformed {
-                            what: Redacted(&self.endpoint).to_string(),
-                            reason: error.to_string(),
-                        })?;
-                    if entry.is_dir {
-                        folders.push(path.as_str().to_owned());
-                    } else {
-                        files.push(RemoteFile {
-                            path,
-                            size: entry.file_size,
-                            identity: None,
-                            checksum: None,
-                        });
+                for found in self.list_folder(asked.trim_matches('/'), &folder).await? {
+                    match found {
+                        Found::Folder(path) => folders.push(path.as_str().to_owned()),
+                        Found::File { path, size } => {
+                            files.push(RemoteFile { path, size, identity: None, checksum: None });
+                        }
                     }
                     if files.len() > Limits::DEFAULT.files {
                         return Err(too_large(Limits::DEFAULT.files));
+                    }
+                    // Those that are still to be asked for count as well, or they could be without end.
+                    if folders_seen + folders.len() > Limits::DEFAULT.folders {
+                        return Err(too_large(Limits::DEFAULT.folders));
                     }
                 }
             }

@@ -32,7 +32,7 @@ use crate::connection::Connection;
 use crate::limits::Limits;
 use crate::verify::content_digest::ContentDigest;
 
-mod pages;
+pub(crate) mod pages;
 
 /// Size of one part of a multipart upload: S3 allows 10,000 parts, so this carries files up to 640 GB.
 const PART_BYTES: usize = 64 * 1024 * 1024;

@@ -32,7 +32,7 @@ const RACE_FACTOR: u32 = 2;
 const RACE_AT_LEAST: Duration = Duration::from_millis(500);
 
 /// Number of a file in the plan.
-pub(super) type FileNumber = usize;
+pub type FileNumber = usize;
 
 /// One part under way. Never given twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead, BufReader, Seek as _, SeekFrom, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,9 @@ use super::board::FileNumber;
 use super::extents::Extents;
 use crate::confined::{Access, Directory};
 use crate::limits::Limits;
+
+#[cfg(test)]
+mod property;
 
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -84,12 +87,19 @@ impl Journal {
 /// # Errors
 /// As the file system does.
 pub fn read(area: &Directory) -> io::Result<BTreeMap<FileNumber, Extents>> {
+    match area.file(NAME, Access::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+        opened => parse(BufReader::new(opened?)),
+    }
+}
+
+/// Reads what the text of a journal says.
+///
+/// # Errors
+/// As its source does.
+pub fn parse(text: impl BufRead) -> io::Result<BTreeMap<FileNumber, Extents>> {
     let mut files = BTreeMap::new();
-    let file = match area.file(NAME, Access::Read) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(files),
-        opened => opened?,
-    };
-    for line in BufReader::new(file).split(b'\n') {
+    for line in text.split(b'\n') {
         let Ok(line) = serde_json::from_slice::<Line>(&line?) else { break };
         if !line.landed.is_sound() || line.file >= Limits::DEFAULT.files {
             break;

@@ -86,7 +86,7 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, HttpError> {
 }
 
 /// Whether a page that says there is more says how to go on, and not where it was asked for itself.
-fn check(page: &str, before: Option<&str>) -> Result<(), String> {
+pub(crate) fn check(page: &str, before: Option<&str>) -> Result<(), String> {
     let next = element(page, "NextContinuationToken").filter(|token| !token.is_empty());
     let has_more = element(page, "IsTruncated").is_some_and(|value| value.trim() == "true");
     match next {

@@ -1,0 +1,159 @@
+//! Ways in for the fuzz targets, to what reads bytes from outside and is otherwise nobody's business.
+//!
+//! Each function hands its bytes to the code that reads them in a run, and gives back what that made of them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use handoff::SafePath;
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::catalog::DescribedFile;
+use crate::manifest::{Manifest, ManifestFile};
+use crate::name::VersionName;
+use crate::resolve::{catalog, mlflow};
+use crate::signature::bundle::{self, Material};
+use crate::signature::{SignatureError, SignedManifest, statement};
+use crate::store::http::{Head, span};
+use crate::store::mlflow_artifacts::{self, Found};
+use crate::store::s3::pages;
+use crate::store::{ByteRange, StoreError, checksum};
+use crate::uri::{StoreUri, UriError};
+use crate::verify::content_digest::ContentDigest;
+use crate::{http, memory};
+
+/// MLflow's answer about one version: what its tags vouch for.
+///
+/// # Errors
+/// Why it is not one.
+pub fn mlflow_version(body: &[u8]) -> Result<Result<Option<Manifest>, String>, StoreError> {
+    let answer: mlflow::VersionAnswer = mlflow::read("a version".to_owned(), body)?;
+    Ok(mlflow::vouched(&answer.model_version))
+}
+
+/// A page of MLflow's answer to a search: what the tags of each version vouch for.
+///
+/// # Errors
+/// Why it is not one.
+pub fn mlflow_search(body: &[u8]) -> Result<Vec<Result<Option<Manifest>, String>>, StoreError> {
+    let answer: mlflow::SearchAnswer = mlflow::read("a search".to_owned(), body)?;
+    Ok(answer.model_versions.iter().map(mlflow::vouched).collect())
+}
+
+/// MLflow's answer to where the bytes are.
+///
+/// # Errors
+/// Why it is not one.
+pub fn mlflow_location(body: &[u8], server: &Url) -> Result<Result<StoreUri, UriError>, StoreError> {
+    let answer: mlflow::UriAnswer = mlflow::read("an address".to_owned(), body)?;
+    Ok(mlflow::location(&answer.artifact_uri, server))
+}
+
+/// What MLflow says when it refuses.
+pub fn mlflow_refusal(body: &[u8]) -> StoreError {
+    mlflow::refusal("a question".to_owned(), StatusCode::BAD_REQUEST, body)
+}
+
+/// What is in a folder of MLflow's artifacts: files with their sizes, and folders.
+///
+/// # Errors
+/// Why the answer is not one.
+pub fn mlflow_artifacts(body: &[u8], folder: &str) -> Result<Vec<(SafePath, Option<u64>)>, String> {
+    let entry = |found| match found {
+        Found::Folder(path) => (path, None),
+        Found::File { path, size } => (path, size),
+    };
+    Ok(mlflow_artifacts::found(body, folder)?.into_iter().map(entry).collect())
+}
+
+/// Whether a page of a bucket's listing, asked for by the token `before`, is one to go on from.
+///
+/// # Errors
+/// Why it is not.
+pub fn s3_page(page: &str, before: Option<&str>) -> Result<(), String> {
+    pages::check(page, before)
+}
+
+/// The checksum of a whole object in the headers of an answer.
+pub fn checksum(headers: &[(String, String)]) -> Option<ContentDigest> {
+    checksum::of_whole_object(&self::headers(headers))
+}
+
+/// Where an answer begins in its file and how large that is; and how long it asks to wait.
+///
+/// # Errors
+/// Why it is not what was asked for.
+pub fn span_of_answer(
+    status: u16,
+    headers: &[(String, String)],
+    length: Option<u64>,
+    asked: ByteRange,
+) -> Result<(u64, Option<u64>), StoreError> {
+    let failed = |reason: &str| StoreError::Refused { what: "a test".to_owned(), reason: reason.to_owned() };
+    let status = StatusCode::from_u16(status).map_err(|_| failed("status"))?;
+    let url: Url = "http://host/file".parse().map_err(|_| failed("url"))?;
+    span(&Head { status, headers: &self::headers(headers), length }, &url, asked)
+}
+
+/// The error that an answer stands for which is no success.
+pub fn refusal(status: u16, headers: &[(String, String)]) -> Option<StoreError> {
+    let status = StatusCode::from_u16(status).ok()?;
+    Some(http::classify("a question".to_owned(), status, &self::headers(headers)))
+}
+
+/// How long an answer asks to wait.
+pub fn retry_after(headers: &[(String, String)]) -> Option<Duration> {
+    http::retry_after(&self::headers(headers))
+}
+
+/// Those that HTTP lets through.
+fn headers(pairs: &[(String, String)]) -> HeaderMap {
+    let pair = |(name, value): &(String, String)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+    };
+    pairs.iter().filter_map(pair).collect()
+}
+
+/// A signature's payload and the certificates that it brings.
+///
+/// # Errors
+/// Why it is no bundle.
+pub fn bundle(bytes: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>), SignatureError> {
+    let bundle = bundle::parse(bytes)?;
+    let certificates = match bundle.material {
+        Material::Chain(certificates) => certificates,
+        Material::Key { .. } => Vec::new(),
+    };
+    Ok((bundle.envelope.payload, certificates))
+}
+
+/// What a payload vouches for.
+///
+/// # Errors
+/// Why it is not usable.
+pub fn statement(payload: &[u8]) -> Result<SignedManifest, SignatureError> {
+    statement::parse(payload, "somebody".to_owned())
+}
+
+/// The version that an alias of a catalog names.
+///
+/// # Errors
+/// Why it is none.
+pub fn alias(content: &[u8]) -> Result<VersionName, String> {
+    catalog::parse_alias(content)
+}
+
+/// A file as a catalog at `root` describes it.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn described(file: DescribedFile, root: &StoreUri) -> Result<ManifestFile, String> {
+    catalog::manifest_file(file, root)
+}
+
+/// The container's memory limit, as the kernel's files say it.
+pub fn memory_limit(cgroup: &str, mountinfo: &str, read: impl Fn(&Path) -> Option<String>) -> Option<u64> {
+    memory::limit(cgroup, mountinfo, read)
+}
