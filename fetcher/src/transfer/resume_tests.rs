@@ -161,7 +161,7 @@ proptest! {
         let (folder, mut rng) = (tempfile::tempdir().unwrap(), Rng::with_seed(seed));
         let area = Directory::open(folder.path()).unwrap();
         let (plan, contents) = model(&files, &mut rng);
-        let before = Staging::open(&area, &plan, "boot").unwrap();
+        let before = Staging::open(&area, &plan, "boot", None).unwrap();
         let mut landed = Vec::new();
         for (number, (file, content)) in files.iter().zip(contents.values()).enumerate() {
             landed.push(leave(&before, number, content, file.2, &mut rng));
@@ -191,7 +191,7 @@ proptest! {
             largest: 1 << 30,
             tracker: Arc::clone(&tracker),
         };
-        let staging = Staging::open(&area, &plan, "boot").unwrap();
+        let staging = Staging::open(&area, &plan, "boot", None).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let verified = runtime.block_on(transfer.run(&plan, &staging)).unwrap();
 
