@@ -98,8 +98,7 @@ pub struct TrustArgs {
     /// Who must have signed without a key: the address of mail, or the URI of a workload, in the certificate.
     #[arg(long, env = "FETCHER_TRUST_IDENTITY", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub trust_identity: Option<String>,
-    /// By whose word that is who: the address of a provider of identities, such as
-    /// https://token.actions.githubusercontent.com.
+    /// By whose word that is who: the address of a provider of identities, as it stands in the certificate.
     #[arg(long, env = "FETCHER_TRUST_ISSUER", value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
     pub trust_issuer: Option<String>,
 }

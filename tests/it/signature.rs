@@ -36,6 +36,12 @@ pub struct Case {
 }
 
 impl Case {
+    /// Who must have signed, if that is said by name.
+    pub fn identity(&self) -> Option<String> {
+        let (identity, issuer) = (self.trust_identity.as_ref()?, self.trust_issuer.as_ref()?);
+        Some(format!("{identity} (issuer {issuer})"))
+    }
+
     pub fn fetcher(&self) -> Fetcher {
         let file = |file: &Option<PathBuf>| file.as_ref().map(|file| file.to_str().unwrap().to_owned());
         let trusted = [
@@ -145,13 +151,11 @@ fn keyless_signatures_of_the_official_tool_are_accepted() {
     let signers = made.map(|Verdict { case, ours }| {
         assert_eq!((ours.code, case.official.as_deref()), (0, None), "{}: {}", case.name, ours.stderr);
         let (_, signer) = ours.stderr.trim_end().split_once("signed by ").unwrap();
-        let [identity, issuer] =
-            [&case.trust_identity, &case.trust_issuer].map(|said| said.as_deref().unwrap());
-        assert_eq!(signer, format!("{identity} (issuer {issuer})"));
-        identity
+        assert_eq!(Some(signer), case.identity().as_deref());
+        signer
     });
     let signers: Vec<_> = signers.collect();
-    let workflows = signers.iter().filter(|identity| identity.starts_with("https://")).count();
+    let workflows = signers.iter().filter(|signer| signer.starts_with("https://")).count();
     assert_eq!(
         (signers.len(), workflows),
         (4, 2),

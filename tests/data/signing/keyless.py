@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import importlib.resources
 import json
 
 from asn1crypto import tsp
@@ -365,6 +366,8 @@ def roots(keyless):
     keyless.add("trust: authorities and logs that came later", REFUSED, good, root=keyless.trust(later))
     keyless.add("trust: authorities and logs that had ended", REFUSED, good, root=keyless.trust(ended),
                 differs="the tool takes what had ended for what was in use")
+    public = importlib.resources.files("sigstore") / "_store/https%3A%2F%2Ftuf-repo-cdn.sigstore.dev/trusted_root.json"
+    keyless.add("trust: the public Sigstore", REFUSED, good, root=keyless.trust(public.read_bytes()))
     keyless.add("trust: another Sigstore", REFUSED, good, root=keyless.trust(Sigstore().trusted_root()))
     second = Sigstore("another").trusted_root()
     both = {field: value + second[field] if isinstance(value, list) else value for field, value in whole.items()}
