@@ -3,9 +3,9 @@
 //! A signature is one file, by habit `model.sig`: a Sigstore bundle that holds a signed list of all files with their
 //! digests. [`verify`] goes through it from the outside in: the `bundle` names a key or brings certificates, which
 //! lead to something that is in [`Trust`]; that `key` signed the payload, or an identity did as `keyless` has it; the
-//! payload is a `statement` that does not contradict itself. What comes out is the list of digests that content must have, and nothing of the bundle
-//! is believed before its signature is checked. Nothing here reads a file but [`directory`], which compares a local
-//! directory with the list.
+//! payload is a `statement` that does not contradict itself. What comes out is the list of digests that content must
+//! have, and nothing of the bundle is believed before its signature is checked. Nothing here reads a file but
+//! [`directory`], which compares a local directory with the list.
 //!
 //! The yardstick is the official tool (`model-signing` on PyPI). What it refuses is refused here. Stricter than it are
 //! names and digests that are written in more than one way, resources twice or in no order, shards with gaps, and
