@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use handoff::{Integrity, ModelDigest, duration};
 
@@ -90,6 +91,16 @@ pub struct TrustArgs {
     /// for; with --trust-key too, either will do.
     #[arg(long, env = "FETCHER_TRUST_CERT", value_name = "FILE")]
     pub trust_cert: Option<PathBuf>,
+    /// File with a Sigstore's authorities and logs, its trusted_root.json. The model must be signed without a key, by
+    /// whom --trust-identity and --trust-issuer name; with --trust-key or --trust-cert too, any will do.
+    #[arg(long, env = "FETCHER_TRUST_ROOT", value_name = "FILE")]
+    pub trust_root: Option<PathBuf>,
+    /// Who must have signed without a key: the address of mail, or the URI of a workload, in the certificate.
+    #[arg(long, env = "FETCHER_TRUST_IDENTITY", value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub trust_identity: Option<String>,
+    /// By whose word that is who: the address of a provider of identities, as it stands in the certificate.
+    #[arg(long, env = "FETCHER_TRUST_ISSUER", value_name = "URL", value_parser = NonEmptyStringValueParser::new())]
+    pub trust_issuer: Option<String>,
 }
 
 /// Where the model is on this machine.

@@ -12,7 +12,7 @@ use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{TrustFiles, Wanted};
+use crate::config::{TrustFiles, TrustedIdentity, Wanted};
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::evidence::Reader;
@@ -21,7 +21,7 @@ use crate::manifest::Others;
 use crate::plan::{self, Input, Plan, PlannedFile};
 use crate::resolve::Location;
 use crate::retry::Budget;
-use crate::signature::Trust;
+use crate::signature::{Sigstore, Trust};
 use crate::store::{self, Listing, Store};
 use crate::transfer::Stores;
 use crate::uri::StoreUri;
@@ -103,7 +103,12 @@ fn trust(files: &TrustFiles) -> Result<Trust, Error> {
     };
     let keys = files.key.as_deref().map(read).transpose()?;
     let authorities = files.certificate.as_deref().map(read).transpose()?;
-    Ok(Trust::new(keys.as_deref(), authorities.as_deref())?)
+    let root = files.identity.as_ref().map(|identity| read(&identity.root)).transpose()?;
+    let sigstore = root
+        .as_deref()
+        .zip(files.identity.as_ref())
+        .map(|(root, TrustedIdentity { identity, issuer, .. })| Sigstore { root, identity, issuer });
+    Ok(Trust::new(keys.as_deref(), authorities.as_deref(), sigstore)?)
 }
 
 /// A small file; one that is too large for a document is refused.

@@ -93,6 +93,19 @@ pub struct TrustFiles {
     pub key: Option<PathBuf>,
     /// Certificate authorities.
     pub certificate: Option<PathBuf>,
+    /// Somebody who signs without a key.
+    pub identity: Option<TrustedIdentity>,
+}
+
+/// Somebody whom a Sigstore vouches for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedIdentity {
+    /// The Sigstore's authorities and logs.
+    pub root: PathBuf,
+    /// Who.
+    pub identity: String,
+    /// By whose word.
+    pub issuer: String,
 }
 
 /// Which model, and what it must be.
@@ -246,14 +259,14 @@ fn resolve(args: ResolveArgs, environment: Environment<'_>) -> Result<Resolve, C
 
 fn verify(args: VerifyArgs) -> Result<Verify, ConfigError> {
     let layout = Layout::new(args.model_dir, args.state_dir);
-    let signed = match (trust_files(args.trust), args.signature) {
+    let signed = match (trust_files(args.trust)?, args.signature) {
         (Some(trusted), signature) => {
             let signature = signature.unwrap_or_else(|| layout.model_dir().join(SIGNATURE_NAME));
             Some(Signed { trusted, signature })
         }
         (None, None) => None,
         (None, Some(_)) => {
-            let hint = "set --trust-key (FETCHER_TRUST_KEY) or --trust-cert (FETCHER_TRUST_CERT) as well";
+            let hint = "set FETCHER_TRUST_KEY, FETCHER_TRUST_CERT, or FETCHER_TRUST_ROOT, _IDENTITY and _ISSUER as well";
             return Err(ConfigError::Unusable {
                 problem: "--signature is given, and nobody is trusted".into(),
                 hint,
@@ -263,9 +276,24 @@ fn verify(args: VerifyArgs) -> Result<Verify, ConfigError> {
     Ok(Verify { layout, signed })
 }
 
-fn trust_files(args: TrustArgs) -> Option<TrustFiles> {
-    let TrustArgs { trust_key: key, trust_cert: certificate } = args;
-    (key.is_some() || certificate.is_some()).then_some(TrustFiles { key, certificate })
+fn trust_files(args: TrustArgs) -> Result<Option<TrustFiles>, ConfigError> {
+    let TrustArgs { trust_key: key, trust_cert: certificate, trust_root, trust_identity, trust_issuer } =
+        args;
+    let identity = match (trust_root, trust_identity, trust_issuer) {
+        (None, None, None) => None,
+        (Some(root), Some(identity), Some(issuer)) => Some(TrustedIdentity { root, identity, issuer }),
+        (root, identity, _) => {
+            let setting = match (root, identity) {
+                (None, _) => "--trust-root (FETCHER_TRUST_ROOT)",
+                (_, None) => "--trust-identity (FETCHER_TRUST_IDENTITY)",
+                _ => "--trust-issuer (FETCHER_TRUST_ISSUER)",
+            };
+            let hint = "a signer without a key is named by Sigstore's trusted root, an identity and its issuer, all three";
+            return Err(ConfigError::Missing { setting, hint });
+        }
+    };
+    let somebody = key.is_some() || certificate.is_some() || identity.is_some();
+    Ok(somebody.then_some(TrustFiles { key, certificate, identity }))
 }
 
 /// KServe's contract: `URI DEST [URI DEST]…`. Each pair is a `pull`, with the settings of the environment.
@@ -304,7 +332,7 @@ fn wanted(
         reference: reference(args, environment)?,
         pinned: pin.digest,
         least: pin.integrity,
-        trusted: trust_files(trust),
+        trusted: trust_files(trust)?,
         largest: pin.max_size.0,
     })
 }

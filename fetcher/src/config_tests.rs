@@ -57,14 +57,35 @@ fn a_signature_is_checked_where_somebody_is_trusted() {
     assert!(verify(&[]).is_none());
     let signed = verify(&["--trust-cert", "/ca.pem"]).unwrap();
     assert_eq!(signed.signature, PathBuf::from("/m/model.sig"));
-    assert_eq!(signed.trusted, TrustFiles { key: None, certificate: Some("/ca.pem".into()) });
+    assert_eq!(signed.trusted, TrustFiles { key: None, certificate: Some("/ca.pem".into()), identity: None });
     assert!(refused(&["verify", "/m", "--signature", "/s"]).to_string().contains("nobody is trusted"));
     match parse(&["pull", "--uri", "s3://b/a", "--trust-key", "/k"]) {
         Ok(Job::Pull(pulls)) => {
-            let trusted = TrustFiles { key: Some("/k".into()), certificate: None };
+            let trusted = TrustFiles { key: Some("/k".into()), certificate: None, identity: None };
             assert_eq!(pulls[0].wanted.trusted, Some(trusted));
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_signer_without_a_key_is_named_by_all_three() {
+    let all = [["--trust-root", "/r"], ["--trust-identity", "a@b"], ["--trust-issuer", "https://i"]];
+    let with = |given: &[[&str; 2]]| parse(&[&["verify", "/m"], given.as_flattened()].concat());
+    match with(&all) {
+        Ok(Job::Verify(Verify { signed: Some(signed), .. })) => {
+            let identity =
+                TrustedIdentity { root: "/r".into(), identity: "a@b".into(), issuer: "https://i".into() };
+            let trusted = TrustFiles { key: None, certificate: None, identity: Some(identity) };
+            assert_eq!(signed.trusted, trusted);
+        }
+        other => panic!("{other:?}"),
+    }
+    for some in 1..7_usize {
+        let given: Vec<_> = (0..3).filter(|index| some >> index & 1 == 1).map(|index| all[index]).collect();
+        let missing = (0..3).find(|index| some >> index & 1 == 0).map(|index| all[index][0]).unwrap();
+        let refused = with(&given).unwrap_err().to_string();
+        assert!(refused.starts_with(missing) && refused.ends_with("is not set"), "{given:?}: {refused}");
     }
 }
 

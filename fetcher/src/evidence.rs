@@ -82,9 +82,9 @@ impl EvidenceError {
             }
             Self::Read { source, .. } | Self::Checksum { source, .. } => source.hint(),
             Self::Signature(error) => error.hint(),
-            Self::Unsigned => {
-                Some("sign the model, or unset FETCHER_TRUST_KEY and FETCHER_TRUST_CERT to do without")
-            }
+            Self::Unsigned => Some(
+                "sign the model, or unset FETCHER_TRUST_KEY, _CERT, _ROOT, _IDENTITY and _ISSUER to do without",
+            ),
             Self::Manifest { .. } | Self::TooMany { .. } => None,
         }
     }

@@ -124,7 +124,7 @@ pub fn bundle(bytes: &[u8]) -> Result<(Vec<u8>, Vec<Vec<u8>>), SignatureError> {
     let bundle = bundle::parse(bytes)?;
     let certificates = match bundle.material {
         Material::Chain(certificates) => certificates,
-        Material::Key { .. } => Vec::new(),
+        Material::Key { .. } | Material::Keyless => Vec::new(),
     };
     Ok((bundle.envelope.payload, certificates))
 }

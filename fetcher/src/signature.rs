@@ -1,11 +1,11 @@
 //! Who vouches for a model: OpenSSF Model Signing, checked offline against what the deployment trusts.
 //!
 //! A signature is one file, by habit `model.sig`: a Sigstore bundle that holds a signed list of all files with their
-//! digests. [`verify`] goes through it from the outside in: the [`bundle`] names a key or brings certificates, which
-//! lead to something that is in [`Trust`]; that [`key`] signed the payload; the payload is a [`statement`] that does
-//! not contradict itself. What comes out is the list of digests that content must have, and nothing of the bundle
-//! is believed before its signature is checked. Nothing here reads a file but [`directory`], which compares a local
-//! directory with the list.
+//! digests. [`verify`] goes through it from the outside in: the `bundle` names a key or brings certificates, which
+//! lead to something that is in [`Trust`]; that `key` signed the payload, or an identity did as `keyless` has it; the
+//! payload is a `statement` that does not contradict itself. What comes out is the list of digests that content must
+//! have, and nothing of the bundle is believed before its signature is checked. Nothing here reads a file but
+//! [`directory`], which compares a local directory with the list.
 //!
 //! The yardstick is the official tool (`model-signing` on PyPI). What it refuses is refused here. Stricter than it are
 //! names and digests that are written in more than one way, resources twice or in no order, shards with gaps, and
@@ -24,6 +24,7 @@ pub(crate) mod bundle;
 mod certificate;
 pub mod directory;
 mod key;
+mod keyless;
 pub(crate) mod statement;
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ mod trust;
 use bundle::{Bundle, Envelope, Material};
 pub use certificate::CertificateError;
 use key::PublicKey;
-pub use trust::{Trust, TrustError};
+pub use trust::{Sigstore, Trust, TrustError};
 
 /// Name of the signature's file beside the model's.
 pub const SIGNATURE_NAME: &str = "model.sig";
@@ -54,16 +55,31 @@ pub enum SignatureError {
         /// What is wrong.
         reason: String,
     },
-    /// It was made with Sigstore's short-lived certificates.
-    #[error("the signature is a keyless one of Sigstore, expected one by a key or by a certificate chain")]
-    Keyless,
+    /// It is not what it must be to count without a key.
+    #[error("the keyless signature is not acceptable: {reason}")]
+    Keyless {
+        /// What is wrong.
+        reason: String,
+        /// Whether it may be the trusted root that is.
+        by_root: bool,
+    },
+    /// It was made without a key, by somebody else.
+    #[error("the model is signed by somebody else: expected the {what} {expected}, got {got}")]
+    OtherIdentity {
+        /// What names him.
+        what: &'static str,
+        /// Who is trusted.
+        expected: String,
+        /// Who signed.
+        got: String,
+    },
     /// It was made in a way for which nothing is trusted.
     #[error("the model is signed by {by}, but only {trusted} are trusted")]
     OtherMethod {
         /// How it was signed.
         by: &'static str,
         /// What is trusted.
-        trusted: &'static str,
+        trusted: String,
     },
     /// It names a key that is not trusted.
     #[error("the model is signed by another key: expected {expected}, got `{}`", got.escape_debug())]
@@ -94,10 +110,16 @@ impl SignatureError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Keyless => Some("sign with `model_signing sign key` or `model_signing sign certificate`"),
-            Self::OtherMethod { .. } => {
-                Some("FETCHER_TRUST_KEY names public keys, FETCHER_TRUST_CERT certificate authorities")
-            }
+            Self::OtherMethod { .. } => Some(
+                "FETCHER_TRUST_KEY names public keys, FETCHER_TRUST_CERT certificate authorities, FETCHER_TRUST_ROOT, \
+                 _IDENTITY and _ISSUER somebody who signs without a key",
+            ),
+            Self::Keyless { by_root: true, .. } => Some(
+                "FETCHER_TRUST_ROOT must be the present trusted_root.json of the Sigstore that was signed with",
+            ),
+            Self::OtherIdentity { .. } => Some(
+                "FETCHER_TRUST_IDENTITY and FETCHER_TRUST_ISSUER say who must have signed, letter for letter",
+            ),
             Self::OtherKey { .. } => Some("FETCHER_TRUST_KEY must be the public half of the signer's key"),
             _ => None,
         }
@@ -208,33 +230,33 @@ fn is_at_or_below(path: &SafePath, top: &SafePath) -> bool {
 ///
 /// # Errors
 /// See [`SignatureError`].
-pub fn verify(bundle: &[u8], trust: &Trust) -> Result<SignedManifest, SignatureError> {
+pub fn verify(text: &[u8], trust: &Trust) -> Result<SignedManifest, SignatureError> {
     let limit = Limits::DEFAULT.document_bytes;
-    if bundle.len() > limit {
+    if text.len() > limit {
         return Err(SignatureError::TooLarge { limit });
     }
-    let Bundle { material, envelope } = bundle::parse(bundle)?;
+    let Bundle { material, envelope } = bundle::parse(text)?;
+    let other = |by| SignatureError::OtherMethod { by, trusted: trust.methods() };
     let (signer, key) = match material {
         Material::Key { hint } => {
             let key = match trust.keys() {
-                [] => return Err(other_method("a key", "certificate authorities")),
+                [] => return Err(other("a key")),
                 keys => choose(keys, hint.as_deref(), &envelope)?,
             };
             (key.to_string(), key.clone())
         }
-        Material::Chain(certificates) => match trust.authorities() {
-            None => return Err(other_method("a certificate", "keys")),
-            Some(authorities) => authorities.verify(&certificates)?,
-        },
+        Material::Chain(certificates) => {
+            trust.authorities().ok_or_else(|| other("a certificate"))?.verify(&certificates)?
+        }
+        Material::Keyless => {
+            let identity = trust.identity().ok_or_else(|| other("Sigstore without a key"))?;
+            return statement::parse(&envelope.payload, identity.verify(text, &envelope.payload)?);
+        }
     };
     if !envelope.is_signed_by(&key) {
         return Err(SignatureError::Mismatch { signer });
     }
     statement::parse(&envelope.payload, signer)
-}
-
-fn other_method(by: &'static str, trusted: &'static str) -> SignatureError {
-    SignatureError::OtherMethod { by, trusted }
 }
 
 /// The key that a signature names. One that names none, as old signers wrote it, may be by any of them.

@@ -22,6 +22,9 @@ pub struct Case {
     pub signature: PathBuf,
     trust_key: Option<PathBuf>,
     trust_cert: Option<PathBuf>,
+    trust_root: Option<PathBuf>,
+    trust_identity: Option<String>,
+    trust_issuer: Option<String>,
     /// What our refusal holds; nothing, if the signature is good.
     says: Option<String>,
     /// Our exit code.
@@ -33,13 +36,23 @@ pub struct Case {
 }
 
 impl Case {
+    /// Who must have signed, if that is said by name.
+    pub fn identity(&self) -> Option<String> {
+        let (identity, issuer) = (self.trust_identity.as_ref()?, self.trust_issuer.as_ref()?);
+        Some(format!("{identity} (issuer {issuer})"))
+    }
+
     pub fn fetcher(&self) -> Fetcher {
-        let trust = |name: &str, file: &Option<PathBuf>| {
-            file.as_ref().map(|file| (name.to_owned(), file.to_str().unwrap().to_owned()))
-        };
-        let key = trust("FETCHER_TRUST_KEY", &self.trust_key);
-        let certificate = trust("FETCHER_TRUST_CERT", &self.trust_cert);
-        Fetcher::new().with_all(&key.into_iter().chain(certificate).collect::<Vec<_>>())
+        let file = |file: &Option<PathBuf>| file.as_ref().map(|file| file.to_str().unwrap().to_owned());
+        let trusted = [
+            ("FETCHER_TRUST_KEY", file(&self.trust_key)),
+            ("FETCHER_TRUST_CERT", file(&self.trust_cert)),
+            ("FETCHER_TRUST_ROOT", file(&self.trust_root)),
+            ("FETCHER_TRUST_IDENTITY", self.trust_identity.clone()),
+            ("FETCHER_TRUST_ISSUER", self.trust_issuer.clone()),
+        ];
+        let given = trusted.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        Fetcher::new().with_all(&given.collect::<Vec<_>>())
     }
 }
 
@@ -132,6 +145,25 @@ fn whatever_the_official_tool_signs_is_accepted() {
 }
 
 #[test]
+fn keyless_signatures_of_the_official_tool_are_accepted() {
+    let made =
+        world().verdicts.iter().filter(|verdict| verdict.case.name.starts_with("keyless: by the tool, "));
+    let signers = made.map(|Verdict { case, ours }| {
+        assert_eq!((ours.code, case.official.as_deref()), (0, None), "{}: {}", case.name, ours.stderr);
+        let (_, signer) = ours.stderr.trim_end().split_once("signed by ").unwrap();
+        assert_eq!(Some(signer), case.identity().as_deref());
+        signer
+    });
+    let signers: Vec<_> = signers.collect();
+    let workflows = signers.iter().filter(|signer| signer.starts_with("https://")).count();
+    assert_eq!(
+        (signers.len(), workflows),
+        (4, 2),
+        "a workflow and a person, in both versions of the log: {signers:?}"
+    );
+}
+
+#[test]
 fn everything_that_is_wrong_with_a_signature_is_refused_by_its_name() {
     let (mut refused, mut accepted) = (0, 0);
     for Verdict { case, ours } in &world().verdicts {
@@ -161,6 +193,9 @@ fn whatever_the_official_tool_refuses_is_refused() {
         "key: the second of two",
         "directory: the fetcher's own state",
         "chain: two authorities of the same name are trusted",
+        "keyless: log: the copy of the entry's place, 2",
+        "keyless: log: the copy of the tree's size, 2",
+        "keyless: log: the copy of the root, 2",
     ];
     assert_eq!(wider, expected, "what is accepted here and refused by the tool");
 }
@@ -249,6 +284,10 @@ fn trust_that_cannot_be_had_is_a_bad_configuration() {
         ),
         ("FETCHER_TRUST_KEY", &world.file("keys/p256.key"), "it holds a private key"),
         ("FETCHER_TRUST_KEY", "", "--trust-key"),
+        ("FETCHER_TRUST_ROOT", "/does/not/exist", "--trust-identity (FETCHER_TRUST_IDENTITY) is not set"),
+        ("FETCHER_TRUST_IDENTITY", "a@b", "--trust-root (FETCHER_TRUST_ROOT) is not set"),
+        ("FETCHER_TRUST_ISSUER", "https://a", "--trust-root (FETCHER_TRUST_ROOT) is not set"),
+        ("FETCHER_TRUST_IDENTITY", "", "--trust-identity"),
     ] {
         let refused = verify(&Fetcher::new().with(name, file), model.path()).expect(64);
         assert!(refused.stderr.contains(words), "{name}={file}: {}", refused.stderr);

@@ -47,7 +47,8 @@ fn a_pull_judges_every_signature_as_verify_does() {
         }
         if pulled.code == 0 {
             judged.0 += 1;
-            assert!(fetcher.receipt().signer.is_some(), "{both}");
+            let signer = fetcher.receipt().signer;
+            assert!(signer.is_some() && (case.identity().is_none() || signer == case.identity()), "{both}");
         } else {
             judged.1 += 1;
             assert!(tree(&fetcher.model()).is_empty() && !fetcher.has_receipt(), "{both}");

@@ -1,8 +1,8 @@
 //! The outermost layer: Sigstore's bundle as JSON, and in it the envelope of a signed payload.
 //!
 //! A bundle may hold many things. Taken is what the official tool makes, version 0.3 with an envelope; a field that
-//! nobody knows is refused, since it might be one that must be checked. What a transparency log says is not looked at:
-//! trust comes from the key or the authority that the deployment names.
+//! nobody knows is refused, since it might be one that must be checked. What a transparency log says is looked at only
+//! for keyless signatures: else trust comes from the key or the authority that the deployment names.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -30,6 +30,8 @@ pub(crate) enum Material {
     Key { hint: Option<String> },
     /// DER certificates, the signer's first.
     Chain(Vec<Vec<u8>>),
+    /// A short-lived certificate, which means something only with all that is around it.
+    Keyless,
 }
 
 /// A payload and the signature over it.
@@ -137,7 +139,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Bundle, SignatureError> {
             let certificates = certificates.map(|certificate| decode("certificate", &certificate.raw_bytes));
             Material::Chain(certificates.collect::<Result<_, _>>()?)
         }
-        (None, None, Some(_)) => return Err(SignatureError::Keyless),
+        (None, None, Some(_)) => Material::Keyless,
         _ => return Err(bad("expected one of a public key, a certificate chain and a certificate")),
     };
     Ok(Bundle { material, envelope })

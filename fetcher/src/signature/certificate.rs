@@ -237,7 +237,7 @@ fn refuse_root(root: &Certificate, time: Duration, below: usize) -> Option<&'sta
 
 /// Why the signer's certificate is not one to sign models with. The official tool is content with either usage; where
 /// a certificate says both, both must fit, so that a web server's is not enough.
-fn refuse_signer(certificate: &Certificate) -> Option<&'static str> {
+pub(super) fn refuse_signer(certificate: &Certificate) -> Option<&'static str> {
     let parts = certificate.tbs_certificate();
     let usage = parts.get_extension::<pkix::KeyUsage>();
     let purposes = parts.get_extension::<pkix::ExtendedKeyUsage>();

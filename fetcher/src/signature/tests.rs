@@ -120,10 +120,10 @@ fn what_it_says_of_somebody_else_is_printed_harmlessly() {
 #[test]
 fn trust_needs_something_to_trust() {
     for (keys, authorities) in [(None, None), (Some(&b""[..]), None), (None, Some(&b""[..]))] {
-        assert!(Trust::new(keys, authorities).is_err());
+        assert!(Trust::new(keys, authorities, None).is_err());
     }
     let private = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-    let refused = Trust::new(Some(private), None).unwrap_err().to_string();
+    let refused = Trust::new(Some(private), None, None).unwrap_err().to_string();
     assert!(refused.starts_with("the trusted public key is not usable: it holds a private key"), "{refused}");
 }
 
@@ -133,7 +133,8 @@ proptest! {
         let _ = bundle::parse(&bytes);
         let _ = statement::parse(&bytes, String::new());
         let _ = key::PublicKey::from_der(&bytes);
-        let _ = Trust::new(Some(&bytes), None);
-        let _ = Trust::new(None, Some(&bytes));
+        let _ = Trust::new(Some(&bytes), None, None);
+        let _ = Trust::new(None, Some(&bytes), None);
+        let _ = Trust::new(None, None, Some(Sigstore { root: &bytes, identity: "a@b", issuer: "https://i" }));
     }
 }

@@ -1,6 +1,6 @@
-//! What a deployment trusts: public keys, certificate authorities, or both.
+//! What a deployment trusts: public keys, certificate authorities, somebody who is known to a Sigstore, or several of these.
 //!
-//! They come as PEM, from files that the Pod mounts. A file that holds nothing usable is refused at the start: a
+//! They come from files that the Pod mounts, keys and certificates as PEM. A file that holds nothing usable is refused at the start: a
 //! deployment that means to trust somebody must not find out later that it trusted nobody.
 
 use rustls::pki_types::pem::PemObject;
@@ -8,6 +8,7 @@ use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
 use super::certificate::Authorities;
 use super::key::PublicKey;
+use super::keyless::Identity;
 
 /// The most keys or certificates in one file.
 const MAX_ENTRIES: usize = 1000;
@@ -17,6 +18,18 @@ const MAX_ENTRIES: usize = 1000;
 pub struct Trust {
     keys: Vec<PublicKey>,
     authorities: Option<Authorities>,
+    identity: Option<Identity>,
+}
+
+/// Somebody who signs without a key, and the Sigstore that vouches for him.
+#[derive(Clone, Copy, Debug)]
+pub struct Sigstore<'a> {
+    /// Its `trusted_root.json`: its authorities and logs.
+    pub root: &'a [u8],
+    /// An address of mail or the URI of a workload, as it stands in the certificate.
+    pub identity: &'a str,
+    /// Who said so to Sigstore: the address of a provider of identities.
+    pub issuer: &'a str,
 }
 
 /// Why trust cannot be put into something.
@@ -28,19 +41,28 @@ pub struct TrustError {
 }
 
 impl Trust {
-    /// Trust in the keys and the certificate authorities of two PEM texts; one of them may be left out.
+    /// Trust in the keys and the certificate authorities of two PEM texts and in an identity; any of them will do, and
+    /// what is not given is not trusted.
     ///
     /// # Errors
     /// When one holds nothing to trust, or something that cannot be.
-    pub fn new(keys: Option<&[u8]>, authorities: Option<&[u8]>) -> Result<Self, TrustError> {
+    pub fn new(
+        keys: Option<&[u8]>,
+        authorities: Option<&[u8]>,
+        sigstore: Option<Sigstore<'_>>,
+    ) -> Result<Self, TrustError> {
         let bad_keys = |reason| TrustError { what: "the trusted public key", reason };
         let bad_authorities = |reason| TrustError { what: "the trusted certificate authority", reason };
-        if keys.is_none() && authorities.is_none() {
-            return Err(bad_keys("expected a key or a certificate authority, got neither".to_owned()));
+        let bad_root = |reason| TrustError { what: "the trusted root of Sigstore", reason };
+        if keys.is_none() && authorities.is_none() && sigstore.is_none() {
+            return Err(bad_keys(
+                "expected a key, a certificate authority or an identity, got none".to_owned(),
+            ));
         }
         Ok(Self {
             keys: keys.map(read_keys).transpose().map_err(bad_keys)?.unwrap_or_default(),
             authorities: authorities.map(read_authorities).transpose().map_err(bad_authorities)?,
+            identity: sigstore.as_ref().map(Identity::new).transpose().map_err(bad_root)?,
         })
     }
 
@@ -50,6 +72,21 @@ impl Trust {
 
     pub(super) fn authorities(&self) -> Option<&Authorities> {
         self.authorities.as_ref()
+    }
+
+    pub(super) fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// What signatures are trusted by, in words.
+    pub(super) fn methods(&self) -> String {
+        let methods = [
+            ("keys", !self.keys.is_empty()),
+            ("certificate authorities", self.authorities.is_some()),
+            ("identities of Sigstore", self.identity.is_some()),
+        ];
+        let given = methods.iter().filter(|(_, given)| *given).map(|(name, _)| *name);
+        given.collect::<Vec<_>>().join(" and ")
     }
 }
 

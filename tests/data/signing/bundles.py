@@ -64,7 +64,7 @@ def add(cases, made):
     changed("no key", "expected one of a public key", without(material, "publicKey"))
     changed("a key and a chain", "expected one of a public key", put(material, "x509CertificateChain", value=chain))
     changed("a key and a certificate", "expected one of a public key", put(material, "certificate", value=chain["certificates"][0]))
-    changed("keyless", "is a keyless one of Sigstore", put(material, value={"certificate": chain["certificates"][0], "tlogEntries": []}))
+    changed("keyless", "signed by Sigstore without a key, but only keys are trusted", put(material, value={"certificate": chain["certificates"][0], "tlogEntries": []}))
     changed("a chain where a key is trusted", "signed by a certificate, but only keys are trusted",
             put(material, value={"x509CertificateChain": chain, "tlogEntries": []}))
 

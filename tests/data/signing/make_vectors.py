@@ -15,6 +15,7 @@ import sys
 import bundles
 import directories
 import chains
+import keyless
 import official
 import signers
 import statements
@@ -41,7 +42,7 @@ class Cases:
         return self.file(f"{name}.key", signers.private_pem(key)), self.file(f"{name}.pub", signers.public_pem(key))
 
     def add(self, name, says, *, bundle=None, signature=None, directory=None, key=None, certificate=None, how=None,
-            code=65, differs=None):
+            keyless=None, trust_root=None, identity=None, issuer=None, code=65, differs=None):
         """A case. `says` is what our refusal must hold, or None where the signature is good."""
         if bundle is not None:
             signature = self.output / "signatures" / f"{len(self.list)}.sig"
@@ -53,9 +54,12 @@ class Cases:
             "signature": str(signature),
             "trust_key": key and str(key),
             "trust_cert": certificate and str(certificate),
+            "trust_root": trust_root and str(trust_root),
+            "trust_identity": identity,
+            "trust_issuer": issuer,
             "says": says,
-            "code": code if says else 0,
-            "official": official.verdict(directory, signature, key, certificate, how),
+            "code": 0 if says is None else code,
+            "official": official.verdict(directory, signature, key, certificate, how, keyless),
             "differs": differs,
         })
 
@@ -108,6 +112,7 @@ def main():
     statements.add(cases, made)
     directories.add(cases, made)
     chains.add(cases, made)
+    keyless.add(cases, made)
     (output / "cases.json").write_text(json.dumps(cases.list, indent=1))
 
 

@@ -38,14 +38,22 @@ def sign_as_a_person(model, signature, key):
     command_line(arguments, standalone_mode=False)
 
 
-def verdict(directory, signature, key=None, certificate=None, how=None):
+def sign_as_somebody(model, signature, trust_config, token):
+    arguments = ["sign", "sigstore", str(model), "--signature", str(signature), "--trust_config", str(trust_config)]
+    command_line([*arguments, "--identity_token", token], standalone_mode=False)
+
+
+def verdict(directory, signature, key=None, certificate=None, how=None, keyless=None):
     """None, if the tool accepts; otherwise why not.
 
     It cannot read its own shards and BLAKE2 signatures without being told what they are, so `how` says it then.
     """
     try:
         config = verifying.Config()
-        if key:
+        if keyless:
+            trust_config, identity, issuer = keyless
+            config.use_sigstore_verifier(identity=identity, oidc_issuer=issuer, trust_config=pathlib.Path(trust_config))
+        elif key:
             config.use_elliptic_key_verifier(public_key=key)
         else:
             config.use_certificate_verifier(certificate_chain=[certificate])
