@@ -66,8 +66,8 @@ pub struct ServeFlags {
     #[arg(long, env = "HEALTH_SMOKE", value_name = "FILE")]
     pub smoke: Option<OsString>,
 
-    /// Headers to send with each question: a file, if it begins with /, else `name: value` in each line; prefer a file for
-    /// secrets [default: none]
+    /// Headers to send with each question: a file, if it begins with /, else `name: value` in each line; prefer a
+    /// file for secrets [default: none]
     #[arg(long, env = "HEALTH_HTTP_HEADERS", value_name = "FILE|LINES", hide_env_values = true)]
     pub http_headers: Option<String>,
     /// For http: GET, HEAD, POST or PUT [default: GET, POST with a body]

@@ -6,20 +6,7 @@
 //! answered as expected. This module asks them, one after the other, within one timeout, and puts the first
 //! that is not into a [`Word`].
 //!
-//! | kind | asked | loaded is | what it cannot know | tested against |
-//! |---|---|---|---|---|
-//! | [`kserve-v2`](kserve_v2) | `GET /v2/models/m[/versions/v]/ready`, then without `/ready` | 200, and metadata with the name and the version | | MLServer, KServe, Triton |
-//! | [`triton`] | `POST /v2/repository/index`, then `ready` as above | state `READY` | | Triton |
-//! | [`kserve-v1`](kserve_v1) | `GET /v1/models/m` | the name, and `ready` is true | the version | KServe |
-//! | [`tensorflow-serving`](tensorflow_serving) | `GET /v1/models/m[/versions/v]` | state `AVAILABLE`, code `OK` | which of several versions answers, unless one is expected | its documented answers |
-//! | [`torchserve`] | `GET /models/m[/v]` of the management API | a worker is `READY` | | its documented answers |
-//! | [`openai`] | `GET /v1/models`, `GET /health` | the name is listed, and the health is not 503 | the version; a list of what could be loaded | documented answers of vLLM and llama.cpp |
-//! | [`ollama`] | `GET /api/tags`, `GET /api/ps` | present and in memory | the version; whether it will stay (`keep_alive`) | its documented answers |
-//! | [`mlflow`] | `GET /ping` | 200 | name and version: it serves what it was started on | MLflow |
-//! | [`http`] | what it is told to | what it is told | | a scripted server |
-//! | [`grpc`] | `grpc.health.v1.Health/Check` | `SERVING` | what the server means by that; the version | grpcio-health-checking |
-//! | [`tcp`] | a connection | it is accepted | everything else | a socket |
-//! | [`auto`] | each of the first eight and `grpc`, until one knows the model | as that one | as that one | all of the above |
+//! Each module says what its kind is asked and what it cannot know; the README has them side by side.
 
 pub mod auto;
 pub mod grpc;

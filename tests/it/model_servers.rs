@@ -239,7 +239,6 @@ fn a_grpc_server_says_whether_a_service_is_served() {
     service
         .expect("loading", "/grpc.health.v1.Health/Check: expected `model` to be SERVING, got NOT_SERVING");
     auto.expect("loading", "got NOT_SERVING (found grpc at http://127.0.0.1:");
-    // An answer without a body: the outcome is in its head.
     unknown.expect("loading", "expected `n` to be SERVING, got NOT_FOUND");
     wrong.expect("loading", "GET http://127.0.0.1:");
     fs::write(&gate, "").unwrap();

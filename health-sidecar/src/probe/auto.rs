@@ -1,14 +1,15 @@
 //! Finds out what kind of server it is.
 //!
-//! Every kind that can tell *this* model is asked, from the most specific to the most generic, and the first that knows the
-//! model is remembered: one that has loaded it, or that says in its own way that it has not yet. Nothing else
-//! is taken for an answer; a bare 404 or an empty list is what many servers say to what they do not know. While
-//! the remembered kind fits, it alone is asked. When what it answers does not fit any more, all are asked again.
+//! Every kind that can tell *this* model is asked, from the most specific to the most generic, and the first
+//! that knows the model is remembered: one that has loaded it, or that says in its own way that it has not yet.
+//! Nothing else is taken for an answer; a bare 404 or an empty list is what many servers say to what they do not
+//! know. While the remembered kind fits, it alone is asked. When it does not fit any more, all are asked again.
 //!
 //! Order matters where one kind's answer looks like another's: Ollama lists in OpenAI's way what it has not
-//! loaded, so it comes first; and where the more specific kind was not answered at all, for want of time or by an
-//! error of the server, the more generic ones are not asked, since they might be wrongly content. `http` and `tcp` are not among
-//! them: they take anything for an answer. MLflow comes last and has to show its version, since its own answer bears no name.
+//! loaded, so it comes first. Where a kind got no answer at all, for want of time or of a password or by an error
+//! of the server, the more generic ones are not asked, since they might be wrongly content. `http` and `tcp` are
+//! not among them: they take anything for an answer. MLflow has to show its version as well, since its own answer
+//! bears no name. gRPC comes last, about a service named like the model, and at once where no HTTP/1 is spoken.
 
 use std::cell::Cell;
 

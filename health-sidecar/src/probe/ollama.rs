@@ -1,9 +1,9 @@
 //! Ollama, by its own API: its OpenAI-compatible list is of what it *could* load.
 //!
-//! `/api/tags` lists the models that are present, `/api/ps` those in memory. Loaded means in memory. Ollama loads a
-//! model at the first request and throws it out after some minutes without one (`keep_alive`, 5 by default), and asking what
-//! is loaded is no such request. So without `OLLAMA_KEEP_ALIVE=-1` and something that loads the model, a Pod waits
-//! for traffic that waits for the Pod.
+//! `/api/tags` lists the models that are present, `/api/ps` those in memory. Loaded means in memory. Ollama loads
+//! a model at the first request and throws it out after some minutes without one (`keep_alive`, 5 by default), and
+//! asking what is loaded is no such request. So without `OLLAMA_KEEP_ALIVE=-1` and something that loads the model, a
+//! Pod waits for traffic that waits for the Pod.
 
 use serde::Deserialize;
 

@@ -147,7 +147,11 @@ fn another_server_in_its_place_is_found_again_and_both_are_said() {
 
     // Silence and errors are no reason to believe in another server.
     server.say(Says::Always(500, String::new()));
-    sidecar.until("loading", &format!("no longer loaded: GET {url}/v1/models/product-recommendation: expected status 200, got 500 Internal Server Error (found kserve-v1"));
+    let reason = format!(
+        "no longer loaded: GET {url}/v1/models/product-recommendation: \
+         expected status 200, got 500 Internal Server Error (found kserve-v1"
+    );
+    sidecar.until("loading", &reason);
     server.say(paths(MLFLOW));
     sidecar.until("ready", &format!("loaded: found mlflow at {url}"));
     let log = sidecar.log();
