@@ -99,7 +99,7 @@ pub(crate) fn check(page: &str, before: Option<&str>) -> Result<(), String> {
 /// The text of the first element of that name, up to whatever markup comes next.
 fn element<'a>(page: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = page.split_once(&format!("<{name}>"))?;
-    rest.split_once('<').map(|(text, _)| text)
+    rest.split('<').next()
 }
 
 #[cfg(test)]
