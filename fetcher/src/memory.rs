@@ -85,8 +85,8 @@ pub(crate) fn limit(cgroup: &str, mountinfo: &str, read: impl Fn(&Path) -> Optio
         // Where the mount does not begin at the top, the group is named from above it.
         let below = Path::new(group).strip_prefix(&root).unwrap_or(Path::new(""));
         // A group outside of the namespace is named by the way up to it, which the mount has not.
-        let climbs = below.components().any(|component| component == Component::ParentDir);
-        let below = if climbs { Path::new("") } else { below };
+        let is_inside = below.components().all(|component| matches!(component, Component::Normal(_)));
+        let below = if is_inside { below } else { Path::new("") };
         let groups = below.ancestors().map(|group| mount.join(group).join(file));
         groups.filter_map(|path| read(&path)?.trim().parse::<u64>().ok()).min()
     });
@@ -143,6 +143,8 @@ mod tests {
         let mounts = "31 30 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
         let files = [("/sys/fs/cgroup/../a/memory.max", "1"), ("/sys/fs/cgroup/memory.max", "1000")];
         assert_eq!(found("0::/../a\n", mounts, &files), Some(1000));
+        let without_a_root = mounts.replace(" / ", "  ");
+        assert_eq!(found("0::/\n", &without_a_root, &[("/memory.max", "1")]), None);
     }
 
     #[test]

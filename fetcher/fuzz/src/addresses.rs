@@ -35,17 +35,18 @@ pub fn uri(data: &[u8]) {
         }
         Err(error) => hold::error(&error),
     }
-    // With a secret in its query.
+    // With a secret in its query. A host is printed in small letters.
+    let is_said_anyway = text.to_lowercase().contains(SECRET);
     if let Ok(uri) = format!("{text}?sig={SECRET}").parse::<StoreUri>()
         && matches!(uri, StoreUri::Http(_))
         && !text.contains('#')
     {
         assert!(uri.hides_something() && uri.with_query().contains(SECRET));
-        assert!(!uri.to_string().contains(SECRET) || text.contains(SECRET), "{uri}");
+        assert!(!uri.to_string().contains(SECRET) || is_said_anyway, "{uri}");
     }
     for with_user in [format!("https://{SECRET}@{text}"), format!("s3://me:{SECRET}@{text}")] {
         if let Err(error) = with_user.parse::<StoreUri>() {
-            assert!(!error.to_string().contains(SECRET) || text.contains(SECRET), "{error}");
+            assert!(!error.to_string().contains(SECRET) || is_said_anyway, "{error}");
         }
     }
 }

@@ -7,7 +7,7 @@
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use handoff::SafePath;
-use handoff::text::shown;
+use handoff::text::{self, shown};
 use serde::Deserialize;
 use url::Url;
 
@@ -82,7 +82,7 @@ impl MlflowArtifacts {
         let response = send(self.credentials.apply(self.client.get(url.clone())), &url, &[]).await?;
         let answer = read_bounded(response, &url, Limits::DEFAULT.document_bytes).await?;
         found(&answer, folder).map_err(|reason| StoreError::Malformed {
-            what: format!("{}?path={}", Redacted(&self.endpoint), asked.escape_debug()),
+            what: format!("{}?path={}", Redacted(&self.endpoint), text::cut(asked, 80)),
             reason,
         })
     }

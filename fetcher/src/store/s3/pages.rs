@@ -96,10 +96,10 @@ pub(crate) fn check(page: &str, before: Option<&str>) -> Result<(), String> {
     }
 }
 
-/// The text of the first element of that name.
+/// The text of the first element of that name, up to whatever markup comes next.
 fn element<'a>(page: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = page.split_once(&format!("<{name}>"))?;
-    rest.split_once("</").map(|(text, _)| text)
+    rest.split('<').next()
 }
 
 #[cfg(test)]
@@ -121,6 +121,7 @@ mod tests {
         assert_eq!(check("<ListBucketResult/>", None), Ok(()));
         assert!(check(&page(true, ""), None).unwrap_err().contains("does not say how to go on"));
         assert!(check("<IsTruncated>true</IsTruncated>", Some("a")).is_err());
+        assert!(check(&page(true, "<NextContinuationToken>"), None).is_err(), "markup is no token");
         assert!(check(&page(true, "a"), Some("a")).unwrap_err().contains("that page again"));
     }
 
