@@ -33,7 +33,7 @@ fn check_named_tests(document: &str) -> usize {
     let mut functions = 0;
     let folder = places::workspace().join(document);
     for (label, target) in links(document).into_iter().filter(|(_, target)| is_of_this_tree(target)) {
-        let path = folder.parent().unwrap().join(&target);
+        let path = folder.parent().unwrap().join(target.split('#').next().unwrap());
         assert!(path.exists(), "{document} links to {target}, which is not there");
         if let Some(name) = label.strip_prefix('`').and_then(|label| label.strip_suffix('`'))
             && !name.contains(['.', '/'])
