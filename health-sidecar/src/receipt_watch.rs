@@ -34,12 +34,18 @@ pub struct ReceiptFile {
     watched: RefCell<Watched>,
     /// How often it has changed.
     changes: Cell<u64>,
+    /// It has changed, whoever saw it.
+    changed: Notify,
 }
 
 impl ReceiptFile {
     /// The receipt of `layout`, which nobody has looked at.
     pub fn new(layout: &Layout) -> Self {
-        Self { watched: RefCell::new(Watched::new(layout.receipt())), changes: Cell::new(0) }
+        Self {
+            watched: RefCell::new(Watched::new(layout.receipt())),
+            changes: Cell::new(0),
+            changed: Notify::new(),
+        }
     }
 
     /// Looks, and tells `state` if it is not what it was.
@@ -48,6 +54,7 @@ impl ReceiptFile {
         if watched.has_changed() {
             self.changes.set(self.changes.get().wrapping_add(1));
             state.borrow_mut().receipt_changed(watched.exists());
+            self.changed.notify_one();
         }
     }
 
@@ -56,12 +63,13 @@ impl ReceiptFile {
     }
 }
 
-/// Watches until the future is dropped. Tells `state` of every change and wakes `checked` for every receipt
+/// Watches until the future is dropped, and looks at least every `longest_pause`. Tells `state` of every change and wakes `checked` for every receipt
 /// that was checked.
 pub async fn watch(
     layout: Layout,
     expected: Expected,
     receipt: &ReceiptFile,
+    longest_pause: Duration,
     state: &RefCell<State>,
     checked: &Notify,
 ) -> Infallible {
@@ -90,7 +98,12 @@ pub async fn watch(
             }
         }
         let ready = state.borrow_mut().verdict().phase == Phase::Ready;
-        tokio::time::sleep(if ready { READY_INTERVAL } else { INTERVAL }).await;
+        let pause = if ready { longest_pause.min(READY_INTERVAL) } else { longest_pause.min(INTERVAL) };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            // The server may have seen it first.
+            () = receipt.changed.notified() => {}
+        }
     }
 }
 

@@ -89,7 +89,7 @@ async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let (checked, loaded) = (Notify::new(), Notify::new());
     tokio::select! {
         never = server.run() => match never {},
-        never = receipt_watch::watch(config.layout, config.expected, &receipt, &state, &checked) => match never {},
+        never = receipt_watch::watch(config.layout, config.expected, &receipt, config.rules.interval(), &state, &checked) => match never {},
         never = probe(&config.probe, config.rules.interval(), &state, &checked, &loaded) => match never {},
         never = smoke(config.smoke.as_ref(), config.rules.period, &state, &loaded) => match never {},
         () = signals.next() => {}

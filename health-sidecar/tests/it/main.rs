@@ -3,6 +3,7 @@
 mod answers;
 mod asking;
 mod auto;
+mod chaos;
 mod check;
 mod configuration;
 mod endpoints;
