@@ -1,8 +1,8 @@
 //! Who vouches for a model: OpenSSF Model Signing, checked offline against what the deployment trusts.
 //!
 //! A signature is one file, by habit `model.sig`: a Sigstore bundle that holds a signed list of all files with their
-//! digests. [`verify`] goes through it from the outside in: the [`bundle`] names a key or brings certificates, which
-//! lead to something that is in [`Trust`]; that [`key`] signed the payload; the payload is a [`statement`] that does
+//! digests. [`verify`] goes through it from the outside in: the `bundle` names a key or brings certificates, which
+//! lead to something that is in [`Trust`]; that `key` signed the payload; the payload is a `statement` that does
 //! not contradict itself. What comes out is the list of digests that content must have, and nothing of the bundle
 //! is believed before its signature is checked. Nothing here reads a file but [`directory`], which compares a local
 //! directory with the list.
