@@ -313,7 +313,7 @@ fn plant(inside: &Path, path: &str, planted: &Planted, secret: &Path) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn nothing_outside_is_touched_and_what_succeeds_happened_inside(

@@ -290,7 +290,7 @@ impl<'a> Naive<'a> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn a_plan_is_what_every_rule_by_itself_says(input in input()) {

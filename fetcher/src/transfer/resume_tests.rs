@@ -149,7 +149,7 @@ fn total(ranges: &[Range<u64>]) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
     fn what_was_left_and_what_is_asked_for_are_every_byte_once(

@@ -73,7 +73,7 @@ impl Truth {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn what_is_read_was_written_and_what_is_written_after_a_beginning_counts(
