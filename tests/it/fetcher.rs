@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use handoff::{Layout, Receipt};
+pub use plimsoll_tests::noise::noise;
 use plimsoll_tests::{binaries, process};
 use tempfile::TempDir;
 
@@ -164,20 +165,6 @@ pub fn sample_model() -> TempDir {
         fs::write(path, content).unwrap();
     }
     folder
-}
-
-/// Bytes without a pattern, the same in every run.
-pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
 
 /// The model digest of a directory as coreutils compute it.

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 use crate::fault_proxy::tcp::TcpProxy;
 use crate::faults::fetch::{fetch, model_folder, what_is_missing};
-use crate::faults::world::noise;
 use crate::faults::{End, Run, Source, World};
+use crate::noise::noise;
 
 /// Calls by which the fetcher changes a volume, or may, or says what it does.
 const CALLS: [&str; 12] = [

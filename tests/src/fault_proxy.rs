@@ -7,18 +7,19 @@
 //! nobody can look into an answer.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Ipv4Addr, TcpStream};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crate::fault_server::Request;
 
 pub mod answer;
+mod listener;
 pub mod tcp;
 
 pub use answer::{Answer, Moment};
+use listener::Listener;
 
 /// Longest wait for bytes of a client or of the server behind.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,7 +43,7 @@ pub struct Exchange {
 /// A running proxy.
 #[derive(Debug)]
 pub struct FaultProxy {
-    port: u16,
+    listener: Listener,
     shared: Arc<Shared>,
 }
 
@@ -50,7 +51,6 @@ struct Shared {
     server: u16,
     damage: Mutex<Option<Damage>>,
     exchanges: Mutex<Vec<Exchange>>,
-    stop: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -65,36 +65,22 @@ impl FaultProxy {
     /// # Panics
     /// When no port is free.
     pub fn start(server: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-        let port = listener.local_addr().expect("a bound socket has an address").port();
-        let shared = Arc::new(Shared {
-            server,
-            damage: Mutex::default(),
-            exchanges: Mutex::default(),
-            stop: AtomicBool::default(),
-        });
+        let (damage, exchanges) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { server, damage, exchanges });
         let of_thread = Arc::clone(&shared);
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if of_thread.stop.load(Ordering::Relaxed) {
-                    return;
-                }
-                let shared = Arc::clone(&of_thread);
-                // A client that goes away in the middle is what many faults lead to.
-                thread::spawn(move || drop(shared.serve(&client)));
-            }
-        });
-        Self { port, shared }
+        // A client that goes away in the middle is what many faults lead to.
+        let listener = Listener::start(move |client, stop| drop(of_thread.serve(client, stop)));
+        Self { listener, shared }
     }
 
     /// The port it listens on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.listener.port()
     }
 
     /// Its address.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://127.0.0.1:{}", self.port())
     }
 
     /// Damages answers from now on.
@@ -114,16 +100,8 @@ impl FaultProxy {
     }
 }
 
-impl Drop for FaultProxy {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        // Wakes the accepting thread, which then sees that it is to stop.
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-    }
-}
-
 impl Shared {
-    fn serve(&self, client: &TcpStream) -> io::Result<()> {
+    fn serve(&self, client: &TcpStream, stop: &AtomicBool) -> io::Result<()> {
         client.set_read_timeout(Some(PATIENCE))?;
         client.set_write_timeout(Some(PATIENCE))?;
         client.set_nodelay(true)?;
@@ -136,7 +114,7 @@ impl Shared {
                 None => answer,
             };
             let status = answer.status.clone();
-            let (sent, outcome) = answer.send(client, &self.stop);
+            let (sent, outcome) = answer.send(client, stop);
             let exchange = Exchange { request, status, sent };
             self.exchanges.lock().unwrap_or_else(PoisonError::into_inner).push(exchange);
             if !outcome? {

@@ -22,7 +22,7 @@ mod run;
 mod statuses;
 mod tls;
 pub(crate) mod watcher;
-pub(crate) mod world;
+mod world;
 
 pub use fetch::{End, Run};
 pub use run::{Report, run};

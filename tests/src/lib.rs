@@ -9,7 +9,7 @@
 //! * [`fault_proxy`]: a proxy that damages what a real server answers; [`faults`]: everything it does, as a table.
 //! * [`crashes`]: ends the fetcher at every stage and counts what that cost.
 //! * [`browser`]: a browser that shows a page, and whose every request is seen.
-//! * [`http`], [`poll`], [`skip`]: how a test asks, waits and says what it leaves out.
+//! * [`noise`]: content. [`http`], [`poll`], [`skip`]: how a test asks, waits and says what it leaves out.
 //!
 //! Nothing here links the programs under test: tests know them as a user does, through their command line,
 //! their files and their sockets.
@@ -29,6 +29,7 @@ pub mod gcs_server;
 pub mod http;
 pub mod mlflow_server;
 pub mod model_server;
+pub mod noise;
 pub mod places;
 pub mod poll;
 pub mod process;

@@ -1,7 +1,7 @@
 //! A proxy that knows nothing but bytes, for what goes wrong with TLS on the way.
 
 use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::net::sockopt;
 
 use super::answer::wait_until_gone;
+use super::listener::Listener;
 
 /// Longest wait for bytes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -33,7 +34,7 @@ pub enum TcpDamage {
 /// A running proxy.
 #[derive(Debug)]
 pub struct TcpProxy {
-    port: u16,
+    listener: Listener,
     shared: Arc<Shared>,
 }
 
@@ -44,7 +45,6 @@ struct Shared {
     damage: Mutex<fn(u64) -> TcpDamage>,
     connections: AtomicU64,
     passed: AtomicU64,
-    stop: AtomicBool,
 }
 
 impl TcpProxy {
@@ -53,31 +53,20 @@ impl TcpProxy {
     /// # Panics
     /// When no port is free.
     pub fn start(server: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
-        let port = listener.local_addr().expect("a bound socket has an address").port();
         let shared = Arc::new(Shared {
             server,
             damage: Mutex::new(|_| TcpDamage::None),
             connections: AtomicU64::default(),
             passed: AtomicU64::default(),
-            stop: AtomicBool::default(),
         });
         let of_thread = Arc::clone(&shared);
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if of_thread.stop.load(Ordering::Relaxed) {
-                    return;
-                }
-                let shared = Arc::clone(&of_thread);
-                thread::spawn(move || drop(shared.serve(&client)));
-            }
-        });
-        Self { port, shared }
+        let listener = Listener::start(move |client, stop| drop(of_thread.serve(client, stop)));
+        Self { listener, shared }
     }
 
     /// The port it listens on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.listener.port()
     }
 
     /// Damages connections from now on. The function gets the number of each, from 0.
@@ -97,15 +86,8 @@ impl TcpProxy {
     }
 }
 
-impl Drop for TcpProxy {
-    fn drop(&mut self) {
-        self.shared.stop.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
-    }
-}
-
 impl Shared {
-    fn serve(&self, client: &TcpStream) -> io::Result<()> {
+    fn serve(&self, client: &TcpStream, stop: &AtomicBool) -> io::Result<()> {
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner)(number);
         let server = TcpStream::connect((Ipv4Addr::LOCALHOST, self.server))?;
@@ -118,7 +100,7 @@ impl Shared {
             let _ = io::copy(&mut from_client, &mut to_server);
             let _ = to_server.shutdown(Shutdown::Write);
         });
-        let outcome = self.answer(client, &server, damage);
+        let outcome = self.answer(client, &server, damage, stop);
         // Ends the other direction, whatever it waits for; a reset needs the last handle to be closed.
         let _ = server.shutdown(Shutdown::Both);
         if matches!(damage, TcpDamage::ResetAfter(_)) {
@@ -130,7 +112,13 @@ impl Shared {
         outcome
     }
 
-    fn answer(&self, mut client: &TcpStream, mut server: &TcpStream, damage: TcpDamage) -> io::Result<()> {
+    fn answer(
+        &self,
+        mut client: &TcpStream,
+        mut server: &TcpStream,
+        damage: TcpDamage,
+        stop: &AtomicBool,
+    ) -> io::Result<()> {
         let (mut piece, mut before) = (vec![0; 16 * 1024], 0_u64);
         let end = match damage {
             TcpDamage::ResetAfter(bytes) | TcpDamage::CloseAfter(bytes) | TcpDamage::StallAfter(bytes) => {
@@ -157,7 +145,7 @@ impl Shared {
         }
         match damage {
             TcpDamage::ResetAfter(_) => sockopt::set_socket_linger(client, Some(Duration::ZERO))?,
-            TcpDamage::StallAfter(_) => wait_until_gone(client, &self.stop)?,
+            TcpDamage::StallAfter(_) => wait_until_gone(client, stop)?,
             TcpDamage::None | TcpDamage::CloseAfter(_) | TcpDamage::FlipAt(_) => {}
         }
         Ok(())

@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::certificates::Certificate;
 use crate::mlflow_server::{MlflowServer, Options};
+use crate::noise::noise;
 use crate::s3_server::S3Server;
 use crate::web_server::WebServer;
 use crate::{binaries, process};
@@ -319,18 +320,4 @@ fn model() -> BTreeMap<String, Vec<u8>> {
     ]
     .map(|(name, content)| (name.to_owned(), content))
     .into()
-}
-
-/// Bytes without a pattern, the same in every run.
-pub(crate) fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1d_u64;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
 }
