@@ -50,6 +50,14 @@ fn another_name() {
 }
 
 #[test]
+fn a_receipt_from_before_a_restart_of_the_node_waits_for_the_fetcher() {
+    expect_red(
+        |_, receipt| receipt.boot_id = "00000000-0000-0000-0000-000000000000".into(),
+        "the receipt is from before the node was restarted: the fetcher has to check the files again",
+    );
+}
+
+#[test]
 fn a_newer_schema() {
     let volume = Volume::fetched();
     let server = ModelServer::start(Says::loaded());
