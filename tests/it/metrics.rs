@@ -71,7 +71,7 @@ fn prometheus_own_tools_read_every_page() {
         "plimsoll_fetch_integrity gauge - 1",
         "plimsoll_fetch_retries counter - 1",
         "plimsoll_probe_duration_seconds histogram seconds 11",
-        "plimsoll_probes counter - 2",
+        "plimsoll_probes counter - 3",
         "plimsoll_build info - 1",
         "process_cpu_seconds counter seconds 1",
         "process_resident_memory_bytes gauge bytes 1",

@@ -95,7 +95,7 @@ fn a_browser_shows_every_phase_and_asks_for_nothing_else() {
     sidecar.fetching();
     let said = [
         "<title>Fetching search-ranking v2.3</title>",
-        "fetching 63 % (attempt 2)",
+        "fetching 63 % at 412.0 MiB/s, 12 s left (attempt 2)",
         "Not in service",
         "8.5 GiB of 13.4 GiB",
         "412.0 MiB/s",
