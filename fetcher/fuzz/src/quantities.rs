@@ -1,7 +1,7 @@
 //! Sizes, durations, digests and rungs, as people and registries write them.
 
-use fetcher::byte_size::ByteSize;
 use fetcher::verify::content_digest::ContentDigest;
+use handoff::ByteSize;
 use handoff::{Integrity, ModelDigest, Sha256Digest, duration};
 
 use crate::hold;

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use fetcher::fuzzing;
 use fetcher::limits::Limits;
-use fetcher::signature::{self, Method, SignedManifest, Trust};
+use fetcher::signature::{self, Method, SignedManifest, Sigstore, Trust};
 use serde_json::json;
 
 use crate::hold;
@@ -18,7 +18,7 @@ const AUTHORITY: &[u8] = include_bytes!("../seeds/trust/authority.pem");
 const SIGNED: &[u8] = include_bytes!("../seeds/statement/signed.json");
 
 static TRUSTED: LazyLock<Trust> =
-    LazyLock::new(|| Trust::new(Some(KEY), Some(AUTHORITY)).expect("both are usable"));
+    LazyLock::new(|| Trust::new(Some(KEY), Some(AUTHORITY), None).expect("both are usable"));
 
 /// A bundle. Nobody can make one that counts but by what was really signed.
 pub fn signature(data: &[u8]) {
@@ -79,9 +79,13 @@ fn manifest_holds(manifest: &SignedManifest) {
     }
 }
 
-/// A PEM file of what is to be trusted.
+/// A file of what is to be trusted: keys or authorities in PEM, or the root of a Sigstore.
 pub fn trust(data: &[u8]) {
-    for trust in [Trust::new(Some(data), None), Trust::new(None, Some(data))] {
+    let sigstore = Sigstore { root: data, identity: "somebody@example.com", issuer: "https://example.com" };
+    if let Err(error) = Trust::new(None, None, Some(sigstore)) {
+        hold::error(&error);
+    }
+    for trust in [Trust::new(Some(data), None, None), Trust::new(None, Some(data), None)] {
         match trust {
             // A file that is trusted has something in it, and no private key.
             Ok(_) => {
