@@ -134,13 +134,17 @@ impl Kind {
                     "set HEALTH_REPORT_NAME to the name of the Deployment that the Pod belongs to".to_owned()
                 }
             }),
-            Self::Conflict => Some("POD_UID has to come from the field metadata.uid".to_owned()),
+            Self::Refused => match target {
+                // The only part of a patch that the server compares with something.
+                Target::Pod { .. } => Some("POD_UID has to come from the field metadata.uid".to_owned()),
+                Target::Deployment { .. } => None,
+            },
             Self::Untrusted => Some("ca.crt has to be the cluster's own, from kube-root-ca.crt".to_owned()),
             Self::Unreachable
             | Self::TimedOut
             | Self::Malformed
+            | Self::Conflict
             | Self::Busy
-            | Self::Refused
             | Self::ServerError => None,
         }
     }

@@ -24,7 +24,7 @@ pub enum Target {
         namespace: String,
         /// Its name.
         name: String,
-        /// Its UID: another Pod of that name is refused by the server, with a conflict.
+        /// Its UID: the server refuses to change that, and so does not take the patch for another Pod of that name.
         uid: String,
     },
     /// The Deployment that the Pod belongs to.
