@@ -133,11 +133,12 @@ fn what_the_api_server_refuses_is_told_with_what_to_do_and_tried_again() {
         (sidecar, log)
     };
     let uid = other.get()["metadata"]["uid"].as_str().unwrap().to_owned();
-    let (_, log) = told(&[("POD_UID", uid)], "refused", "metadata.uid: Invalid value");
+    let (_, log) = told(&[("POD_UID", uid.clone())], "refused", "metadata.uid: Invalid value");
     assert!(log.contains("hint: POD_UID has to come from the field metadata.uid"), "{log}");
     let (_, log) = told(&[("POD_NAME", "nobody".to_owned())], "not_found", "\"nobody\" not found");
     assert!(log.contains("hint: POD_NAME and POD_NAMESPACE have to come"), "{log}");
-    let (_, log) = told(&[("POD_NAME", other.name().to_owned())], "forbidden", "its own Pod only");
+    let (_, log) =
+        told(&[("POD_NAME", other.name().to_owned()), ("POD_UID", uid)], "forbidden", "its own Pod only");
     assert!(log.contains("with the verb `patch` on `pods/status` for the Pod"), "{log}");
     let (_, log) = told(&[("POD_NAMESPACE", "default".to_owned())], "forbidden", "cannot patch resource");
     assert!(log.contains("k8s/components/status-reporting has what it takes"), "{log}");

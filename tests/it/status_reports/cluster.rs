@@ -109,13 +109,16 @@ impl Shop {
     /// Waits until the API server has read the new policies, by something that they forbid.
     #[track_caller]
     pub fn until_policies_hold(&self, pod: &Pod<'_>) {
-        let patch = json!({"metadata": {"annotations": {"planted": "x"}}});
         let path = if self.deployment["spec"].to_string().contains("\"value\":\"pod\"") {
             pod.path()
         } else {
             self.deployment_path()
         };
+        let mut tries = 0;
         self.server.until("the policies to hold", || {
+            // Another each time: to write what is there already is no change, and allowed.
+            tries += 1;
+            let patch = json!({"metadata": {"annotations": {"planted": format!("{tries}")}}});
             let (status, _) = self.server.ask(pod.token(), "PATCH", &format!("{path}/status"), Some(&patch));
             (status == 403).then_some(())
         });
