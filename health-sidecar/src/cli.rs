@@ -112,6 +112,39 @@ pub struct ServeFlags {
     #[arg(long, env = "HEALTH_DRAIN", value_name = "DURATION", default_value = "5s")]
     pub drain: String,
 
+    /// Report to the cluster as the condition plimsoll.dev/ModelReady: pod (on this Pod) or deployment (on the Deployment
+    /// that it belongs to) [default: do not]
+    #[arg(long, env = "HEALTH_REPORT", value_name = "WHERE")]
+    pub report: Option<String>,
+    /// For deployment: its name [default: what --pod-name begins with]
+    #[arg(long, env = "HEALTH_REPORT_NAME", value_name = "NAME")]
+    pub report_name: Option<String>,
+    /// Least time between two reports [default: 5s]
+    #[arg(long, env = "HEALTH_REPORT_INTERVAL", value_name = "DURATION")]
+    pub report_interval: Option<String>,
+    /// Folder with token, ca.crt and namespace of the service account that reports
+    /// [default: /var/run/secrets/kubernetes.io/serviceaccount]
+    #[arg(long, env = "HEALTH_REPORT_CREDENTIALS", value_name = "DIR")]
+    pub report_credentials: Option<OsString>,
+    /// For reports: name of this Pod, from the field metadata.name
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pub pod_name: Option<String>,
+    /// For reports: its namespace, from the field metadata.namespace [default: the service account's]
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAME")]
+    pub pod_namespace: Option<String>,
+    /// For pod: its UID, from the field metadata.uid
+    #[arg(long, env = "POD_UID", value_name = "UID")]
+    pub pod_uid: Option<String>,
+    /// For deployment: hash of its ReplicaSet, from the field metadata.labels['pod-template-hash']
+    #[arg(long, env = "POD_TEMPLATE_HASH", value_name = "HASH")]
+    pub pod_template_hash: Option<String>,
+    /// For reports: host of the cluster's API, as the kubelet sets it
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST", value_name = "HOST")]
+    pub kubernetes_service_host: Option<String>,
+    /// For reports: port of the cluster's API, as the kubelet sets it
+    #[arg(long, env = "KUBERNETES_SERVICE_PORT", value_name = "PORT")]
+    pub kubernetes_service_port: Option<String>,
+
     /// How to log: text or json
     #[arg(long, env = "HEALTH_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: String,

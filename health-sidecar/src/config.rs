@@ -15,6 +15,7 @@ use handoff::{Layout, duration};
 use tracing::Level;
 
 use crate::cli::{CheckFlags, ServeFlags};
+use crate::condition::Reporter;
 use crate::expected::Expected;
 use crate::http_headers::HeadersError;
 use crate::http_url::{HttpUrl, UrlError};
@@ -25,6 +26,7 @@ use crate::readiness::Rules;
 use crate::smoke::file::{self, FileError};
 use crate::smoke::{Smoke, SmokeRequest};
 
+mod reporter;
 mod server;
 
 /// Longest model name or version, in bytes.
@@ -47,6 +49,8 @@ pub struct ServeConfig {
     pub smoke: Option<Smoke>,
     /// When its word counts.
     pub rules: Rules,
+    /// Whom in the cluster to tell, if anybody.
+    pub reporter: Option<Reporter>,
     /// How long to serve red after a signal.
     pub drain: Duration,
     /// How to log.
@@ -193,6 +197,7 @@ impl ServeConfig {
                 "an address and a port, such as `[::]:8090`",
             )?,
             probe: server::probe(&flags, timeout)?,
+            reporter: reporter::reporter(&flags)?,
             smoke,
             rules,
             drain: duration_within(

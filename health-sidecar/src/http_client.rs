@@ -9,8 +9,9 @@ use std::pin::pin;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::{HeaderMap, Method, StatusCode, header};
+use hyper::{HeaderMap, Method, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::exchange::{ExchangeError, MAX_HEAD_BYTES, USER_AGENT, read_bounded};
@@ -84,16 +85,33 @@ pub async fn send(
     longest: usize,
 ) -> Result<Answer, ExchangeError> {
     let stream = TcpStream::connect((url.host(), url.port())).await.map_err(ExchangeError::Connect)?;
+    let request = Request { method, path: url.path().to_owned(), headers: headers.clone(), body };
+    let response = exchange(stream, url.authority(), request, |_| Some(longest)).await?;
+    Ok(Answer { status: response.status(), body: response.into_body() })
+}
+
+/// Sends `request` to `authority` over `stream`, which is used for nothing else. `longest` says for a status how long the
+/// body may be, or that nobody wants it; then it is not read.
+///
+/// # Errors
+/// See [`ExchangeError`].
+pub async fn exchange(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    authority: &str,
+    request: Request,
+    longest: impl Fn(StatusCode) -> Option<usize>,
+) -> Result<Response<Bytes>, ExchangeError> {
+    let Request { method, path, headers, body } = request;
     let mut request = hyper::Request::builder()
         .method(method)
-        .uri(url.path())
-        .header(header::HOST, url.authority())
+        .uri(path)
+        .header(header::HOST, authority)
         .header(header::USER_AGENT, USER_AGENT)
         .header(header::CONNECTION, "close")
         .body(Full::new(body))
         .map_err(ExchangeError::Address)?;
     // Theirs win, `Host` included: some servers are told apart by it.
-    request.headers_mut().extend(headers.clone());
+    request.headers_mut().extend(headers);
     let failed = |error| ExchangeError::of(PROTOCOL, error);
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
@@ -101,10 +119,12 @@ pub async fn send(
         .await
         .map_err(failed)?;
     let mut exchange = pin!(async move {
-        let response = sender.send_request(request).await.map_err(failed)?;
-        let status = response.status();
-        let body = read_bounded(PROTOCOL, response.into_body(), longest).await?.to_bytes();
-        Ok(Answer { status, body })
+        let (head, body) = sender.send_request(request).await.map_err(failed)?.into_parts();
+        let body = match longest(head.status) {
+            Some(longest) => read_bounded(PROTOCOL, body, longest).await?.to_bytes(),
+            None => Bytes::new(),
+        };
+        Ok(Response::from_parts(head, body))
     });
     // The connection makes the exchange progress. It may end first, with what is left of the answer buffered.
     tokio::select! {

@@ -7,7 +7,7 @@
 //! ```text
 //! cli → config → serve ─┬─ receipt_watch → receipt_check ─┐
 //!                       ├─ probe (+ probe/<server>) ──────┼→ state (readiness judges) → server → report, page, metrics
-//!                       └─ shutdown ──────────────────────┘
+//!                       └─ shutdown ──────────────────────┘                               └→ condition, in the cluster
 //!              → check  (asks a running sidecar) + smoke (asks the model server to predict)
 //! ```
 //!
@@ -20,6 +20,7 @@ use handoff::ExitCode;
 
 pub mod check;
 pub mod cli;
+pub mod condition;
 pub mod config;
 pub mod error;
 pub mod exchange;

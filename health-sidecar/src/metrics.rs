@@ -19,6 +19,7 @@
 //! | `plimsoll_probes_total{result}` | counter | probes by result, see [`ProbeResult`] |
 //! | `plimsoll_smoke_runs_total{result}` | counter | runs of the smoke requests that `passed` or `failed` |
 //! | `plimsoll_smoke_seconds_total` | counter | how long these took, added up |
+//! | `plimsoll_report_total{result}` | counter | reports to the cluster that were `written`, or why not, see [`Kind`]; no sample unless some are to be made |
 //! | `plimsoll_build_info{version}` | info | always 1 |
 //! | `process_resident_memory_bytes` | gauge | memory of the sidecar itself |
 //! | `process_cpu_seconds_total` | counter | processor time of the sidecar itself |
@@ -35,6 +36,9 @@
 //! A scrape costs two small reads of `/proc` and one allocation: every label's value is one of the program's
 //! own words, so nothing from outside can make the page grow.
 
+use crate::condition::Record;
+#[cfg(doc)]
+use crate::condition::failure::Kind;
 use crate::readiness::{Phase, Verdict};
 use crate::reason::ReasonCode;
 use crate::receipt_check::Accepted;
@@ -102,6 +106,8 @@ pub const SMOKE_RUNS: Family =
 pub const SMOKE_SECONDS: Family =
     Family::counter("plimsoll_smoke_seconds_total", "How long runs of the smoke requests took, added up.");
 /// See the module's table.
+pub const REPORTS: Family = Family::counter("plimsoll_report_total", "Reports to the cluster, by result.");
+/// See the module's table.
 pub const BUILD_INFO: Family = Family::info("plimsoll_build_info", "Always 1; the version is in the label.");
 /// See the module's table.
 pub const RESIDENT_MEMORY: Family =
@@ -114,7 +120,7 @@ pub const START_TIME: Family =
     Family::gauge("process_start_time_seconds", "When the sidecar started, in seconds since 1970.");
 
 /// Every family, in the order of the page.
-pub const ALL: [&Family; 21] = [
+pub const ALL: [&Family; 22] = [
     &PHASE,
     &PHASE_SECONDS,
     &REASON,
@@ -132,6 +138,7 @@ pub const ALL: [&Family; 21] = [
     &PROBES,
     &SMOKE_RUNS,
     &SMOKE_SECONDS,
+    &REPORTS,
     &BUILD_INFO,
     &RESIDENT_MEMORY,
     &CPU_SECONDS,
@@ -139,7 +146,7 @@ pub const ALL: [&Family; 21] = [
 ];
 
 /// Room for the whole page, so that it is allocated once.
-const PAGE_BYTES: usize = 8 * 1024;
+const PAGE_BYTES: usize = 10 * 1024;
 
 /// What the page is made of.
 #[derive(Debug)]
@@ -154,6 +161,7 @@ struct Values<'a> {
     retries: u64,
     probes: &'a ProbeCounts,
     smoke: SmokeCounts,
+    reports: Option<&'a Record>,
     usage: Usage,
     started: f64,
 }
@@ -172,6 +180,7 @@ pub fn render(state: &State, verdict: &Verdict, format: Format) -> String {
             retries: state.fetch_retries(),
             probes: state.probe_counts(),
             smoke: *state.smoke_counts(),
+            reports: state.reports(),
             usage: Usage::now(),
             started: state.started_at().as_duration().as_secs_f64(),
         },
@@ -222,6 +231,10 @@ fn print(values: &Values<'_>, format: Format) -> String {
     page.labelled(&SMOKE_RUNS, ("result", "passed"), values.smoke.of(true));
     page.labelled(&SMOKE_RUNS, ("result", "failed"), values.smoke.of(false));
     page.single(&SMOKE_SECONDS, Some(values.smoke.total().as_secs_f64()));
+    page.family(&REPORTS);
+    for (result, count) in values.reports.iter().flat_map(|reports| reports.counts()) {
+        page.labelled(&REPORTS, ("result", result), count);
+    }
     page.family(&BUILD_INFO);
     page.labelled(&BUILD_INFO, ("version", env!("CARGO_PKG_VERSION")), 1);
     page.single(&RESIDENT_MEMORY, values.usage.resident_bytes);

@@ -109,6 +109,7 @@ pub fn render(whole: &Whole<'_>, now: Timestamp) -> String {
     sections::phases(&mut page, whole);
     sections::probes(&mut page, whole);
     sections::smoke(&mut page, whole);
+    sections::report(&mut page, whole);
     page.markup("</div>\n<div>\n");
     sections::model(&mut page, whole);
     sections::files(&mut page, whole);

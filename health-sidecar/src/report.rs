@@ -4,6 +4,7 @@ use handoff::{ModelDigest, Progress};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Record;
 use crate::expected::Expected;
 use crate::readiness::{Phase, Verdict};
 use crate::reason::ReasonCode;
@@ -90,6 +91,8 @@ pub struct Whole<'a> {
     pub probes: Vec<&'a ProbeRecord>,
     /// What came of the smoke requests when they were last made.
     pub smoke: Option<&'a SmokeRecord>,
+    /// What came of the reports to the cluster, if any are to be made.
+    pub report: Option<&'a Record>,
     /// The phases so far, oldest first; the present one comes last.
     pub phases: Vec<Timing>,
 }
@@ -149,6 +152,7 @@ impl<'a> Whole<'a> {
             load_seconds: state.load().map(|load| load.as_secs_f64()),
             probes: state.probes().collect(),
             smoke: state.last_smoke(),
+            report: state.reports(),
             phases: state
                 .phases()
                 .map(|(record, took)| Timing {

@@ -1,6 +1,6 @@
 //! The `serve` command: watch the receipt, probe the server, answer, until told to stop.
 //!
-//! Four loops share one thread and one [`State`]. Probing waits for a receipt, since no answer before it
+//! Five loops share one thread and one [`State`]. Probing waits for a receipt, since no answer before it
 //! would count, and starts at once when one is accepted.
 //!
 //! The end, on SIGTERM or SIGINT: `/health` turns red at once and stays served for the drain time, so that
@@ -21,6 +21,7 @@ use tokio::task::LocalSet;
 use tokio::{runtime, time};
 use tracing::info;
 
+use crate::condition;
 use crate::config::ServeConfig;
 use crate::listen::listen;
 use crate::probe::Probe;
@@ -86,12 +87,16 @@ async fn run(config: ServeConfig) -> Result<(), ServeError> {
     let state = Rc::new(RefCell::new(State::new(config.expected.clone(), config.rules)));
     let receipt = Rc::new(ReceiptFile::new(&config.layout));
     let mut server = Server::new(listener, Rc::clone(&receipt), Rc::clone(&state));
+    if let Some(reporter) = &config.reporter {
+        state.borrow_mut().report_to(reporter.target.clone());
+    }
     let (checked, loaded) = (Notify::new(), Notify::new());
     tokio::select! {
         never = server.run() => match never {},
         never = receipt_watch::watch(config.layout, config.expected, &receipt, config.rules.interval(), &state, &checked) => match never {},
         never = probe(&config.probe, config.rules.interval(), &state, &checked, &loaded) => match never {},
         never = smoke(config.smoke.as_ref(), config.rules.period, &state, &loaded) => match never {},
+        never = condition::keep(config.reporter.as_ref(), &state) => match never {},
         () = signals.next() => {}
     }
     state.borrow_mut().drain();

@@ -12,6 +12,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
 
+use crate::condition::failure::Failure;
+use crate::condition::patch::Condition;
+use crate::condition::{Record, Target};
 use crate::expected::Expected;
 use crate::metrics::{PhaseTimes, ProbeCounts, ProbeResult, RetryCount, SmokeCounts};
 use crate::one_line;
@@ -89,6 +92,7 @@ pub struct State {
     time_to_ready: Option<Duration>,
     was_ready: bool,
     retries: RetryCount,
+    reports: Option<Record>,
 }
 
 impl State {
@@ -112,6 +116,7 @@ impl State {
             time_to_ready: None,
             was_ready: false,
             retries: RetryCount::default(),
+            reports: None,
         }
     }
 
@@ -204,6 +209,23 @@ impl State {
     /// All runs of the smoke requests, counted.
     pub fn smoke_counts(&self) -> &SmokeCounts {
         &self.smoke_counts
+    }
+
+    /// Reports are to be made to this object of the cluster.
+    pub fn report_to(&mut self, target: Target) {
+        self.reports = Some(Record::new(target));
+    }
+
+    /// A report was made, or could not be.
+    pub fn reported(&mut self, condition: Condition, outcome: &Result<(), Failure>) {
+        if let Some(reports) = &mut self.reports {
+            reports.observe(condition, outcome);
+        }
+    }
+
+    /// What came of the reports, if any are to be made.
+    pub fn reports(&self) -> Option<&Record> {
+        self.reports.as_ref()
     }
 
     /// The Pod is being shut down.

@@ -31,6 +31,7 @@ mod sidecar;
 mod signature;
 mod signature_pull;
 mod smoke;
+mod status_reports;
 mod story;
 mod transfer;
 mod web;

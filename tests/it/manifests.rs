@@ -2,6 +2,7 @@
 //! enforces Pod Security `restricted`, with the model's version written once.
 
 mod pod_security;
+mod status_reporting;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,11 +26,16 @@ impl Manifests {
 
     /// The base below an overlay of these lines.
     fn overlay(kustomization: &str) -> Self {
+        Self::overlay_with("model-labels", kustomization)
+    }
+
+    /// The same with this component.
+    fn overlay_with(component: &str, kustomization: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         symlink(places::workspace().join("k8s"), folder.path().join("k8s")).unwrap();
         let overlay = folder.path().join("overlay");
         fs::create_dir(&overlay).unwrap();
-        let head = "resources: [../k8s/base]\ncomponents: [../k8s/components/model-labels]\n";
+        let head = format!("resources: [../k8s/base]\ncomponents: [../k8s/components/{component}]\n");
         fs::write(overlay.join("kustomization.yaml"), format!("{head}{kustomization}")).unwrap();
         Self::build(&overlay)
     }

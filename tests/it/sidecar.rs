@@ -2,6 +2,7 @@
 //! any phase.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use plimsoll_tests::fault_server::{Answer, FaultServer};
 use plimsoll_tests::process::{Server, free_port};
 use plimsoll_tests::{binaries, http, poll};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long the sidecar may take to notice a change.
@@ -22,7 +24,7 @@ const NOTICE: Duration = Duration::from_secs(30);
 
 /// A sidecar with all that it looks at.
 pub struct Sidecar {
-    _server: Server,
+    server: Server,
     port: u16,
     model_server: FaultServer,
     loaded: Arc<AtomicBool>,
@@ -34,6 +36,11 @@ pub struct Sidecar {
 impl Sidecar {
     /// Starts it on an empty volume. The model server answers, and has loaded nothing.
     pub fn start(name: &str, version: &str) -> Self {
+        Self::start_with(binaries::health_sidecar(), name, version, &[])
+    }
+
+    /// Starts this program with further settings.
+    pub fn start_with(program: PathBuf, name: &str, version: &str, settings: &[(&str, String)]) -> Self {
         let volume = tempfile::tempdir().unwrap();
         let layout = Layout::new(volume.path(), None);
         fs::create_dir(layout.state_dir()).unwrap();
@@ -44,7 +51,7 @@ impl Sidecar {
             Answer::status(status)
         });
         let port = free_port();
-        let mut command = Command::new(binaries::health_sidecar());
+        let mut command = Command::new(program);
         command
             .env("MODEL_NAME", name)
             .env("MODEL_VERSION", version)
@@ -52,16 +59,37 @@ impl Sidecar {
             .env("HEALTH_LISTEN", format!("127.0.0.1:{port}"))
             .env("HEALTH_SERVER", "mlflow")
             .env("HEALTH_SERVER_URL", model_server.url())
-            .env("HEALTH_PROBE_PERIOD", "4s");
+            .env("HEALTH_PROBE_PERIOD", "4s")
+            .envs(settings.iter().map(|(name, value)| (name, value)));
         let server = Server::start("health-sidecar", &command, NOTICE, || {
             http::get(port, "/livez").is_ok_and(|answer| answer.status == 200)
         });
         let model = ModelId { name: name.into(), version: version.into() };
-        Self { _server: server, port, model_server, loaded, layout, model, _volume: volume }
+        Self { server, port, model_server, loaded, layout, model, _volume: volume }
     }
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// All that it knows.
+    pub fn status(&self) -> Value {
+        http::get(self.port, "/status").unwrap().json()
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.server.log()
+    }
+
+    /// Bytes of memory that it uses now, and at most used.
+    pub fn memory(&self) -> (u64, u64) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.server.pid())).unwrap();
+        let kib = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().trim_end_matches(" kB").parse().unwrap()
+        };
+        (kib("VmRSS:") * 1024, kib("VmHWM:") * 1024)
     }
 
     pub fn model_server(&self) -> String {

@@ -4,6 +4,7 @@
 //! * [`tools`]: installs Python environments, Go programs, Debian packages and a Docker engine, once.
 //! * [`binaries`]: builds the programs under test.
 //! * [`process`]: a child process with a log, a readiness deadline and a certain end.
+//! * [`api_server`]: a real Kubernetes API server.
 //! * [`mlflow_server`], [`s3_server`], [`gcs_server`], [`model_server`], [`web_server`]: one real server each, on loopback.
 //! * [`fault_server`]: a server that misbehaves to order, for what no real one can be made to show.
 //! * [`fault_proxy`]: a proxy that damages what a real server answers; [`faults`]: everything it does, as a table.
@@ -19,6 +20,7 @@
     reason = "what cannot be started or read fails the test at that very line"
 )]
 
+pub mod api_server;
 pub mod binaries;
 pub mod browser;
 pub mod crashes;

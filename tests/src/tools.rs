@@ -39,6 +39,23 @@ pub fn fake_gcs_server() -> PathBuf {
     go_program("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1")
 }
 
+/// The Kubernetes API server. It is built here, which takes some minutes, as there is no package of it.
+pub fn kube_apiserver() -> PathBuf {
+    let program = places::tools().join("bin/kube-apiserver");
+    let source = places::data("apiserver");
+    let version = fs::read_to_string(source.join("go.mod")).expect("go.mod is there");
+    once("kube-apiserver", &version, || {
+        let mut go = Command::new("go");
+        go.args(["build", "-ldflags", "-s -w", "-o"]).arg(&program).arg(".");
+        assert!(
+            process::on_path("go"),
+            "expected Go on PATH to build kube-apiserver; install Go 1.25 or later"
+        );
+        process::run(go.current_dir(&source));
+    });
+    program
+}
+
 fn go_program(name: &str, package: &str, version: &str) -> PathBuf {
     let folder = places::tools().join("bin");
     once(name, version, || {

@@ -54,6 +54,25 @@ impl WebServer {
         server
     }
 
+    /// nginx that passes what it is asked over TLS, at `localhost`, on to a server on this port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn nginx_with_tls_before(upstream: u16) -> Self {
+        let tls_port = free_port();
+        let mut server = Self::start("nginx", |folder, port| {
+            make_certificate(Path::new(folder));
+            let listen = format!(
+                "listen 127.0.0.1:{port}; listen 127.0.0.1:{tls_port} ssl;\n\
+                 ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;\n\
+                 location /api {{ proxy_pass http://127.0.0.1:{upstream}; }}"
+            );
+            nginx(folder, &listen)
+        });
+        server.tls_port = Some(tls_port);
+        server
+    }
+
     /// lighttpd with WebDAV, which keeps `If-None-Match` and `If-Match`.
     ///
     /// # Panics

@@ -5,8 +5,12 @@ use std::time::Duration;
 use std::{env, fs};
 
 use handoff::{Connections, Integrity, ModelDigest, ModelId, Progress, Resolved, progress};
+use jiff::Timestamp;
 
 use super::*;
+use crate::condition::Target;
+use crate::condition::failure::Failure;
+use crate::condition::patch::Condition;
 
 fn accepted() -> Accepted {
     Accepted {
@@ -59,6 +63,7 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
         retries: 3,
         probes: &probes.clone(),
         smoke: SmokeCounts::default(),
+        reports: None,
         usage: Usage::default(),
         started: 1_795_168_800.125,
     };
@@ -70,6 +75,12 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
     }
     let mut smoke = SmokeCounts::default();
     smoke.observe(true, Duration::from_millis(120));
+    let target = Target::Pod { namespace: "shop".into(), name: "pod".into(), uid: "3f1c".into() };
+    let mut reports = Record::new(target);
+    let verdict = Verdict { phase: Phase::Ready, code: ReasonCode::Loaded, reason: "loaded".into() };
+    let condition = Condition { verdict, since: Timestamp::UNIX_EPOCH, now: Timestamp::UNIX_EPOCH };
+    reports.observe(condition.clone(), &Err(Failure::TimedOut));
+    reports.observe(condition, &Ok(()));
     let ready = Values {
         phase: Phase::Ready,
         code: ReasonCode::Loaded,
@@ -81,6 +92,7 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
         retries: 3,
         probes: &probes,
         smoke,
+        reports: Some(&reports),
         usage: Usage { resident_bytes: Some(5_242_880), cpu_seconds: Some(0.25) },
         started: 1_795_168_800.125,
     };

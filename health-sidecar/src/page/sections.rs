@@ -5,6 +5,8 @@ use handoff::progress;
 use super::Tone;
 use super::html::Html;
 use super::words::{self, Size, Took};
+use crate::condition::Record;
+use crate::condition::patch::MODEL_READY;
 use crate::metrics::ProbeResult;
 use crate::readiness::Phase;
 use crate::report::{Status, Timing, Whole};
@@ -176,6 +178,22 @@ pub fn smoke(page: &mut Html, whole: &Whole<'_>) {
         page.markup(", of a server that was lost meanwhile: does not count");
     }
     page.markup("</p>\n</section>\n");
+}
+
+/// What came of the reports to the cluster, if any are to be made.
+pub fn report(page: &mut Html, whole: &Whole<'_>) {
+    let Some(Record { to, last, error, .. }) = whole.report else { return };
+    page.markup("<section>\n<h2>Reported to the cluster</h2>\n<p class=\"note\">");
+    page.text(to).markup(", condition ").text(MODEL_READY).markup("</p>\n");
+    if let Some(last) = last {
+        page.markup("<p>").time(last.at, CLOCK).markup(" UTC: <b>").text(last.status).markup("</b>, ");
+        page.text(&last.reason).markup(": ").text(&last.message).markup("</p>\n");
+    }
+    if let Some(error) = error {
+        page.markup("<p>").time(error.at, CLOCK).markup(" UTC: <b class=\"bad\">failed</b>: ");
+        page.text(&error.message).markup("</p>\n");
+    }
+    page.markup("</section>\n");
 }
 
 /// Which model it is, where it came from and who vouches for it.

@@ -82,6 +82,81 @@ fn each_wrong_setting_is_named_with_what_would_do() {
             "error: HEALTH_LOG_LEVEL (--log-level): expected",
         ),
         (
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_REPORT", "rollout")],
+            "error: HEALTH_REPORT (--report): expected `pod` or `deployment`, got `rollout`",
+        ),
+        (&[("HEALTH_SERVER", "mlflow"), ("HEALTH_REPORT", "pod")], "error: POD_NAME (--pod-name) is not set"),
+        (
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_REPORT", "pod"), ("POD_NAME", "a/../b")],
+            "error: POD_NAME (--pod-name): expected a name as Kubernetes has it, got `a/../b`",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "mlflow"),
+                ("HEALTH_REPORT", "pod"),
+                ("POD_NAME", "a"),
+                ("HEALTH_REPORT_CREDENTIALS", "/nowhere"),
+            ],
+            "error: POD_NAMESPACE (--pod-namespace) is not set",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "mlflow"),
+                ("HEALTH_REPORT", "pod"),
+                ("POD_NAME", "a"),
+                ("POD_NAMESPACE", "n"),
+            ],
+            "error: POD_UID (--pod-uid) is not set",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "mlflow"),
+                ("HEALTH_REPORT", "deployment"),
+                ("POD_NAME", "a"),
+                ("POD_NAMESPACE", "n"),
+            ],
+            "error: POD_TEMPLATE_HASH (--pod-template-hash) is not set",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "mlflow"),
+                ("HEALTH_REPORT", "deployment"),
+                ("POD_NAME", "a"),
+                ("POD_NAMESPACE", "n"),
+                ("POD_TEMPLATE_HASH", "7d4b9"),
+            ],
+            "error: HEALTH_REPORT_NAME (--report-name) is not set",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "mlflow"),
+                ("HEALTH_REPORT", "pod"),
+                ("POD_NAME", "a"),
+                ("POD_NAMESPACE", "n"),
+                ("POD_UID", "u"),
+            ],
+            "error: KUBERNETES_SERVICE_HOST (--kubernetes-service-host) is not set",
+        ),
+        (
+            &[
+                ("HEALTH_SERVER", "mlflow"),
+                ("HEALTH_REPORT", "pod"),
+                ("POD_NAME", "a"),
+                ("POD_NAMESPACE", "n"),
+                ("POD_UID", "u"),
+                ("HEALTH_REPORT_INTERVAL", "10ms"),
+            ],
+            "error: HEALTH_REPORT_INTERVAL (--report-interval): expected from 1 s to 300 s, got `10ms`",
+        ),
+        (
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_REPORT", "pod"), ("HEALTH_REPORT_NAME", "d")],
+            "error: HEALTH_REPORT_NAME (--report-name) has no effect without HEALTH_REPORT=deployment",
+        ),
+        (
+            &[("HEALTH_SERVER", "mlflow"), ("HEALTH_REPORT_INTERVAL", "5s")],
+            "error: HEALTH_REPORT_INTERVAL (--report-interval) has no effect without HEALTH_REPORT",
+        ),
+        (
             &[("HEALTH_SERVER", "mlflow"), ("HEALTH_HTTP_PATH", "/x")],
             "error: HEALTH_HTTP_PATH (--http-path) has no effect without HEALTH_SERVER=http",
         ),
