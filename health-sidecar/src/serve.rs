@@ -91,10 +91,13 @@ async fn run(config: ServeConfig) -> Result<(), ServeError> {
         state.borrow_mut().report_to(reporter.target.clone());
     }
     let (checked, loaded) = (Notify::new(), Notify::new());
+    let interval = config.rules.interval();
+    let watching =
+        receipt_watch::watch(config.layout, config.expected, &receipt, interval, &state, &checked);
     tokio::select! {
         never = server.run() => match never {},
-        never = receipt_watch::watch(config.layout, config.expected, &receipt, config.rules.interval(), &state, &checked) => match never {},
-        never = probe(&config.probe, config.rules.interval(), &state, &checked, &loaded) => match never {},
+        never = watching => match never {},
+        never = probe(&config.probe, interval, &state, &checked, &loaded) => match never {},
         never = smoke(config.smoke.as_ref(), config.rules.period, &state, &loaded) => match never {},
         never = condition::keep(config.reporter.as_ref(), &state) => match never {},
         () = signals.next() => {}
