@@ -92,8 +92,7 @@ async fn run(config: ServeConfig) -> Result<(), ServeError> {
     }
     let (checked, loaded) = (Notify::new(), Notify::new());
     let interval = config.rules.interval();
-    let watching =
-        receipt_watch::watch(config.layout, config.expected, &receipt, interval, &state, &checked);
+    let watching = receipt_watch::watch(config.layout, config.expected, &receipt, interval, &state, &checked);
     tokio::select! {
         never = server.run() => match never {},
         never = watching => match never {},
