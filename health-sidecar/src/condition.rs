@@ -10,14 +10,14 @@
 //! ever fewer, down to one in about five minutes, for as long as there is something to tell.
 //!
 //! **What can be reported to.** A Pod keeps conditions that the kubelet does not know, and a Deployment's controller those
-//! that it does not know. A StatefulSet's controller writes its status anew each time, and would drop ours. A Rollout of Argo
-//! is a custom resource, whose conditions can only be replaced as a whole; to do so beside its controller would lose
+//! that it does not know. A StatefulSet's controller writes its status anew each time, and would drop ours. A Rollout of
+//! Argo is a custom resource, whose conditions can only be replaced as a whole; to do so beside its controller would lose
 //! what that has written in between. The Pods of both can be reported to.
 //!
 //! **Several Pods of one Deployment** write the same condition, and the last one wins. So each writes while it is not
-//! ready, and once when it is; the last that becomes ready has the last word. The words begin with the Pod's name,
-//! and a second condition, `plimsoll.dev/ModelReplicaSet`, has the ReplicaSet's as its message. A new rollout finds the words of the old one
-//! there; whoever reads them compares that name with the one in the message of the condition `Progressing`.
+//! ready, and once when it is; the last that becomes ready has the last word. The words begin with the Pod's name, and a
+//! second condition, `plimsoll.dev/ModelReplicaSet`, has the ReplicaSet's as its message. A new rollout finds the words of
+//! the old one there; whoever reads them compares that name with the one in the message of the condition `Progressing`.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

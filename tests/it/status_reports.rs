@@ -71,6 +71,7 @@ fn nothing_is_written_while_nothing_changes() {
     sidecar.set_loaded(true);
     pod.until("Loaded");
     let version = pod.get()["metadata"]["resourceVersion"].clone();
+    // Four times as long as it would take.
     std::thread::sleep(Duration::from_secs(4));
     assert_eq!(pod.get()["metadata"]["resourceVersion"], version);
 }

@@ -97,7 +97,7 @@ impl ApiServer {
     /// # Panics
     /// When it does not do what it is asked for.
     #[track_caller]
-    pub fn do_(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+    pub fn administrate(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let (status, answer) = self.ask(ADMINISTRATOR, method, path, body);
         assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
         answer
@@ -124,7 +124,7 @@ impl ApiServer {
         };
         let is_of_cluster = kind == "namespace" || kind.starts_with("validating");
         let place = if is_of_cluster { String::new() } else { format!("/namespaces/{namespace}") };
-        self.do_("POST", &format!("{root}{place}/{plural}"), Some(manifest))
+        self.administrate("POST", &format!("{root}{place}/{plural}"), Some(manifest))
     }
 
     /// A token as the kubelet puts it into a Pod.
@@ -141,7 +141,7 @@ impl ApiServer {
             },
         });
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
-        let answer = self.do_("POST", &path, Some(&request));
+        let answer = self.administrate("POST", &path, Some(&request));
         answer["status"]["token"].as_str().expect("a token").to_owned()
     }
 

@@ -29,6 +29,7 @@ fn either_component_passes_pod_security_and_gives_the_sidecar_alone_a_token() {
         let sidecar = manifests.container("health-sidecar");
         assert_eq!(variable(sidecar, "HEALTH_REPORT")["value"], name);
         let help = process::run(Command::new(binaries::health_sidecar()).args(["serve", "--help"]));
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
         for variable in sidecar["env"].as_array().unwrap() {
             let setting = variable["name"].as_str().unwrap();
             assert!(help.contains(&format!("[env: {setting}=")), "the sidecar does not know {setting}");

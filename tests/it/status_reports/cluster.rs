@@ -87,11 +87,11 @@ impl Shop {
     }
 
     pub fn deployment(&self) -> Value {
-        self.server.do_("GET", &self.deployment_path(), None)
+        self.server.administrate("GET", &self.deployment_path(), None)
     }
 
     pub fn administrate(&self, patch: &Value) {
-        self.server.do_("PATCH", &format!("{}/status", self.deployment_path()), Some(patch));
+        self.server.administrate("PATCH", &format!("{}/status", self.deployment_path()), Some(patch));
     }
 
     pub fn patch_as(&self, pod: &Pod<'_>, patch: &Value) -> (u16, Value) {
@@ -123,7 +123,7 @@ impl Shop {
             (status == 403).then_some(())
         });
         let clean = json!({"metadata": {"annotations": {"planted": null}}});
-        self.server.do_("PATCH", &path, Some(&clean));
+        self.server.administrate("PATCH", &path, Some(&clean));
     }
 
     /// A Pod as the Deployment's controller would make it, except that its containers are not run by anybody.
@@ -162,11 +162,11 @@ impl Pod<'_> {
     }
 
     pub fn get(&self) -> Value {
-        self.shop.server.do_("GET", &self.path(), None)
+        self.shop.server.administrate("GET", &self.path(), None)
     }
 
     pub fn administrate(&self, patch: &Value) {
-        self.shop.server.do_("PATCH", &format!("{}/status", self.path()), Some(patch));
+        self.shop.server.administrate("PATCH", &format!("{}/status", self.path()), Some(patch));
     }
 
     /// What happens if `who` patches the status of this Pod.
