@@ -9,6 +9,7 @@
 //!                       ├─ probe (+ probe/<server>) ──────┼→ state (readiness judges) → server → report, page, metrics
 //!                       └─ shutdown ──────────────────────┘
 //!              → check  (asks a running sidecar) + smoke (asks the model server to predict)
+//!       install (copies the program to where another container can run `check`)
 //! ```
 //!
 //! [`readiness`] is the one decision, and it is pure. Everything else sees, remembers or tells.
@@ -29,6 +30,7 @@ pub mod grpc_client;
 pub mod http_client;
 pub mod http_headers;
 pub mod http_url;
+pub mod install;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
@@ -70,6 +72,11 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
             // Whoever closed the pipe reads the exit code.
             let _ = writeln!(std::io::stdout(), "{}", finding.line);
             Ok(if finding.verdict == Judgement::Ready { ExitCode::Success } else { ExitCode::Unavailable })
+        }
+        Command::Install(flags) => {
+            let path = install::install(&flags.folder)?;
+            let _ = writeln!(std::io::stdout(), "installed {}", path.display());
+            Ok(ExitCode::Success)
         }
     }
 }

@@ -6,6 +6,7 @@ mod auto;
 mod check;
 mod configuration;
 mod endpoints;
+mod install;
 mod kinds;
 mod metrics;
 mod model_server;
