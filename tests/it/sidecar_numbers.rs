@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use plimsoll_tests::load::Load;
@@ -18,6 +19,10 @@ const MAX_CHECKING_KIB: u64 = 64 * 1024;
 /// machine makes slow for reasons of its own.
 const MAX_RATIO: f64 = 3.0;
 const ROUNDS: usize = 5;
+/// How long it is left alone, and what it may use of a core then: five times what is promised, since time is counted in
+/// hundredths of a second.
+const IDLE: Duration = Duration::from_secs(10);
+const MAX_IDLE_SHARE: f64 = 0.005;
 
 fn sidecar() -> ReadySidecar {
     ReadySidecar::start(binaries::static_health_sidecar())
@@ -40,6 +45,17 @@ fn ten_thousand_answers_leave_memory_as_it_was() {
         assert!(resident.peak <= MAX_RESIDENT_KIB, "{resident:?}");
     }
     assert!(found[1].now < at_rest.now + 1024, "{at_rest:?}, then {found:?}");
+}
+
+#[test]
+fn with_nothing_to_do_it_does_next_to_nothing() {
+    let sidecar = sidecar();
+    let before = sidecar.processor_time();
+    // Not a wait for something: the time in which nothing happens is what is measured.
+    thread::sleep(IDLE);
+    let used = sidecar.processor_time() - before;
+    println!("{used:?} in {IDLE:?}");
+    assert!(used <= IDLE.mul_f64(MAX_IDLE_SHARE), "{used:?}");
 }
 
 #[test]
