@@ -2,6 +2,7 @@
 //! flag are checked alike.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -27,6 +28,8 @@ pub enum Command {
     Serve(Box<ServeFlags>),
     /// Ask a running sidecar; exit with 0 when the model is ready and 69 when not
     Check(CheckFlags),
+    /// Copy this program into a folder, as `health-sidecar`; for an exec probe in a container of another image
+    Install(InstallFlags),
 }
 
 /// The flags of `serve`.
@@ -169,4 +172,12 @@ pub struct CheckFlags {
     /// Address of the model server, for --smoke
     #[arg(long, env = "HEALTH_SERVER_URL", value_name = "URL", default_value = SERVER_URL)]
     pub server_url: String,
+}
+
+/// The flags of `install`.
+#[derive(Debug, Args)]
+pub struct InstallFlags {
+    /// The folder, such as a volume that the other container mounts
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
 }

@@ -6,6 +6,7 @@ use std::io;
 use handoff::ExitCode;
 
 use crate::config::ConfigError;
+use crate::install::InstallError;
 use crate::one_line;
 use crate::serve::ServeError;
 
@@ -21,6 +22,9 @@ pub enum Error {
     /// The check could not start.
     #[error("cannot start the event loop")]
     Check(#[source] io::Error),
+    /// There is no copy.
+    #[error(transparent)]
+    Install(#[from] InstallError),
 }
 
 impl Error {
@@ -28,7 +32,8 @@ impl Error {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::Config,
-            Self::Serve(_) | Self::Check(_) => ExitCode::LocalIo,
+            Self::Install(error) if error.is_full() => ExitCode::NoSpace,
+            Self::Serve(_) | Self::Check(_) | Self::Install(_) => ExitCode::LocalIo,
         }
     }
 
@@ -40,6 +45,7 @@ impl Error {
             Self::Serve(ServeError::Listen { source, .. }) if source.kind() == io::ErrorKind::AddrInUse => {
                 Some("another process serves there; set HEALTH_LISTEN (--listen) to a free port")
             }
+            Self::Install(error) => error.hint(),
             Self::Serve(_) | Self::Check(_) => None,
         };
         if let Some(hint) = hint {

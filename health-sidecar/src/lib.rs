@@ -9,6 +9,7 @@
 //!                       ├─ probe (+ probe/<server>) ──────┼→ state (readiness judges) → server → report, page, metrics
 //!                       └─ shutdown ──────────────────────┘                               └→ condition, in the cluster
 //!              → check  (asks a running sidecar) + smoke (asks the model server to predict)
+//!       install (copies the program to where another container can run `check`)
 //! ```
 //!
 //! [`readiness`] is the one decision, and it is pure. Everything else sees, remembers or tells.
@@ -22,6 +23,7 @@ pub mod check;
 pub mod cli;
 pub mod condition;
 pub mod config;
+pub mod connection;
 pub mod error;
 pub mod exchange;
 pub mod expected;
@@ -29,11 +31,13 @@ pub mod grpc_client;
 pub mod http_client;
 pub mod http_headers;
 pub mod http_url;
+pub mod install;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
 pub mod one_line;
 pub mod page;
+pub mod places;
 pub mod probe;
 pub mod readiness;
 pub mod reason;
@@ -69,6 +73,11 @@ pub fn run(cli: Cli) -> Result<ExitCode, Error> {
             // Whoever closed the pipe reads the exit code.
             let _ = writeln!(std::io::stdout(), "{}", finding.line);
             Ok(if finding.verdict == Judgement::Ready { ExitCode::Success } else { ExitCode::Unavailable })
+        }
+        Command::Install(flags) => {
+            let path = install::install(&flags.folder)?;
+            let _ = writeln!(std::io::stdout(), "installed {}", path.display());
+            Ok(ExitCode::Success)
         }
     }
 }

@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
-/// How many connections the kernel holds while we are busy.
-const BACKLOG: i32 = 128;
+/// How many connections the kernel holds until they are taken; it may hold fewer (`net.core.somaxconn`). Where there is no
+/// room, it drops the first packet of a connection and the client comes again only after a second, which the kubelet
+/// does not wait.
+const BACKLOG: i32 = 4096;
 
 /// Listens on `address`; on `[::]` also for IPv4, and for IPv4 alone where there is no IPv6.
 ///

@@ -9,11 +9,13 @@
 //! | `GET /` | 200; the same as `/status` for people, see [`page`] |
 //!
 //! `HEAD` is answered as `GET` without the body. Every body is JSON, but for the metrics and the page, and ends
-//! in a newline. Whatever a client does, it costs a bounded amount: see the constants.
+//! in a newline.
+//!
+//! Whatever a client does, it costs a bounded amount, and keeps nobody else waiting; see [`connection`].
 
 use std::cell::RefCell;
 use std::convert::Infallible;
-use std::pin::pin;
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -23,19 +25,16 @@ use hyper::header::{
     ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio::time;
+use tokio::{task, time};
 use tracing::warn;
 
+use crate::connection::{self, MAX_SILENT, MAX_SPEAKING, Room};
 use crate::metrics::{self, Format};
 use crate::page;
 use crate::receipt_watch::ReceiptFile;
@@ -44,94 +43,64 @@ use crate::state::State;
 
 /// Every path that is served.
 const PATHS: [&str; 6] = ["/", "/health", "/readyz", "/livez", "/status", "/metrics"];
-/// How many clients are served at once; more wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 64;
-/// How long a client may take to send a request's head, and how long an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest head of a request.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// How many headers a request may have.
-const MAX_HEADERS: usize = 64;
-/// How long one connection may last, however busy.
-const MAX_LIFETIME: Duration = Duration::from_secs(60);
-/// How long a connection that is to end may take to finish its last answer.
-const GRACE: Duration = Duration::from_secs(2);
+/// How many newcomers are taken before those who are here have their turn: few beside [`MAX_SILENT`], so that whoever has
+/// just come is heard before others can push it out.
+const NEWCOMERS_A_TURN: usize = 16;
 /// How long to wait before accepting again when the system refused.
-const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A listening server. Needs a [`tokio::task::LocalSet`].
 pub struct Server {
     listener: TcpListener,
     receipt: Rc<ReceiptFile>,
     state: Rc<RefCell<State>>,
-    connections: JoinSet<()>,
+    silent: Room,
+    speaking: Room,
     stopping: watch::Sender<bool>,
 }
 
 impl Server {
     /// A server that answers from `state`, once it has looked whether the receipt is still the one it was.
     pub fn new(listener: TcpListener, receipt: Rc<ReceiptFile>, state: Rc<RefCell<State>>) -> Self {
-        Self { listener, receipt, state, connections: JoinSet::new(), stopping: watch::Sender::new(false) }
+        let (silent, speaking) = (Room::new(MAX_SILENT), Room::new(MAX_SPEAKING));
+        Self { listener, receipt, state, silent, speaking, stopping: watch::Sender::new(false) }
     }
 
     /// Serves until the future is dropped. Connections then go on, until [`Self::finish`].
     pub async fn run(&mut self) -> Infallible {
         loop {
-            tokio::select! {
-                accepted = self.listener.accept(), if self.connections.len() < MAX_CONNECTIONS => match accepted {
-                    Ok((stream, _)) => {
-                        let connection = serve(
-                            stream,
-                            Rc::clone(&self.receipt),
-                            Rc::clone(&self.state),
-                            self.stopping.subscribe(),
-                        );
-                        self.connections.spawn_local(connection);
-                    }
+            for _ in 0..NEWCOMERS_A_TURN {
+                match self.listener.accept().await {
+                    Ok((stream, _)) => self.admit(stream),
+                    // The client has thought better of it.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
                         warn!("cannot accept a connection: {error}");
                         time::sleep(ACCEPT_PAUSE).await;
                     }
-                },
-                Some(_) = self.connections.join_next() => {}
+                }
             }
+            task::yield_now().await;
         }
     }
 
+    fn admit(&self, stream: TcpStream) {
+        let (receipt, state) = (Rc::clone(&self.receipt), Rc::clone(&self.state));
+        let answer = move |request: &Request<Incoming>| {
+            receipt.look(&state);
+            route(&state, request)
+        };
+        let (seat, speaking) = (self.silent.enter(), self.speaking.clone());
+        task::spawn_local(connection::serve(stream, seat, speaking, answer, self.stopping.subscribe()));
+    }
+
     /// Accepts no more and lets open connections finish the answer they are at.
-    pub async fn finish(mut self) {
+    pub async fn finish(self) {
         drop(self.listener);
         self.stopping.send_replace(true);
-        while self.connections.join_next().await.is_some() {}
+        // Each connection listens until it ends.
+        self.stopping.closed().await;
     }
-}
-
-async fn serve(
-    stream: TcpStream,
-    receipt: Rc<ReceiptFile>,
-    state: Rc<RefCell<State>>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let answer = |request: Request<Incoming>| {
-        receipt.look(&state);
-        let response = route(&state, &request);
-        async { Ok::<_, Infallible>(response) }
-    };
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(stream), service_fn(answer));
-    let mut connection = pin!(connection);
-    // How a client's connection fails is the client's affair: nothing to do, nothing worth a log line.
-    tokio::select! {
-        _ = &mut connection => return,
-        _ = stopping.wait_for(|stopping| *stopping) => {}
-        () = time::sleep(MAX_LIFETIME) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ = time::timeout(GRACE, connection).await;
 }
 
 fn route(state: &RefCell<State>, request: &Request<Incoming>) -> Response<Full<Bytes>> {

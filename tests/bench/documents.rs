@@ -15,14 +15,19 @@ const README: &str = "tests/bench/README.md";
 
 /// Writes the table and the plot.
 pub fn write(report: &Report) -> Outcome<()> {
+    write_block(&report.key, &block(report))?;
     let path = places::workspace().join(README);
-    let text = fs::read_to_string(&path).map_err(Problem::at("read", &path))?;
-    let text = replace(&text, &report.key, &block(report));
-    fs::write(&path, text).map_err(Problem::at("write", &path))?;
     let picture = path.with_file_name(format!("{}.svg", report.key));
     fs::write(&picture, plot::draw(report)).map_err(Problem::at("write", &picture))?;
     println!("written: {} and {}", path.display(), picture.display());
     Ok(())
+}
+
+/// Writes what belongs between the markers of `key`.
+pub fn write_block(key: &str, block: &str) -> Outcome<()> {
+    let path = places::workspace().join(README);
+    let text = fs::read_to_string(&path).map_err(Problem::at("read", &path))?;
+    fs::write(&path, replace(&text, key, block)).map_err(Problem::at("write", &path))
 }
 
 /// The text with the block of `key` replaced, or added at the end.

@@ -20,6 +20,7 @@ mod recorder;
 mod relay;
 mod report;
 mod resume;
+mod sidecar;
 mod slow_network;
 mod stage;
 mod start;
@@ -53,17 +54,19 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Outcome<()> {
+    let of_fetcher = match options.scenario {
+        Scenario::Compare => compare,
+        Scenario::Resume => resume::run,
+        Scenario::Memory => memory::run,
+        Scenario::Start => start::run,
+        Scenario::Sidecar => return sidecar::run(options),
+    };
     process_tree::check_kernel()?;
     let fetcher = match &options.fetcher {
         Some(path) => path.canonicalize().map_err(Problem::at("find", path))?,
         None => binaries::static_binaries().join("fetcher"),
     };
-    match options.scenario {
-        Scenario::Compare => compare(options, &fetcher),
-        Scenario::Resume => resume::run(options, &fetcher),
-        Scenario::Memory => memory::run(options, &fetcher),
-        Scenario::Start => start::run(options, &fetcher),
-    }
+    of_fetcher(options, &fetcher)
 }
 
 fn compare(options: &Options, fetcher: &Path) -> Outcome<()> {

@@ -109,6 +109,8 @@ pub enum Scenario {
     Memory,
     /// How long it takes from the start of the process to the first byte asked for.
     Start,
+    /// Memory and processor time of the health sidecar, and its answers beside nginx's.
+    Sidecar,
 }
 
 /// What is transferred.

@@ -9,6 +9,8 @@ mod manifest;
 mod pod;
 mod world;
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use handoff::{ExitCode, Layout, Receipt};
@@ -72,6 +74,43 @@ fn a_model_that_does_not_exist_is_told_by_the_exit_code_the_message_and_the_side
         Some(check(&sidecar)).filter(|(_, said)| said.contains(line))
     });
     assert_ne!(code, Some(0), "{said}");
+}
+
+#[test]
+fn the_copied_program_checks_from_an_image_that_has_nothing() {
+    if skip::asked(GROUP, "containers: the_copied_program_checks_from_an_image_that_has_nothing") {
+        return;
+    }
+    let engine = Engine::shared();
+    let volume = tempfile::tempdir().unwrap();
+    fs::set_permissions(volume.path(), Permissions::from_mode(0o2777)).unwrap();
+    let options = |user: &str, mode: &str| {
+        let mount = format!("--mount=type=bind,source={},target=/plimsoll{mode}", volume.path().display());
+        let rest = ["--read-only", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges"];
+        let mut options = vec![format!("--user={user}"), mount];
+        options.extend(rest.map(str::to_owned));
+        options
+    };
+    let run = |options: &[String], image: &str, command: &[&str]| {
+        let command: Vec<_> = command.iter().map(|&word| word.to_owned()).collect();
+        let container = engine.run("install", options, image, &command);
+        (container.wait(Duration::from_secs(30)), container.log())
+    };
+    let ours = engine::image("health-sidecar");
+    // Twice, as an init container that is started again.
+    for _ in 0..2 {
+        let (code, said) = run(&options("1234567:0", ""), &ours, &["install", "/plimsoll"]);
+        assert_eq!((code, said.as_str()), (0, "installed /plimsoll/health-sidecar\n"));
+    }
+    let check = ["/plimsoll/health-sidecar", "check"];
+    let (code, said) = run(&options("7654321:0", ",readonly"), engine.empty_image(), &check);
+    assert_eq!(
+        (code, said.as_str()),
+        (i32::from(ExitCode::Unavailable.code()), "GET http://127.0.0.1:8090/health: connection refused\n")
+    );
+    let (code, said) = run(&options("1234567:0", ",readonly"), &ours, &["install", "/plimsoll"]);
+    assert_eq!(code, i32::from(ExitCode::LocalIo.code()), "{said}");
+    assert!(said.contains("Read-only file system") && said.contains("hint: mount the volume"), "{said}");
 }
 
 /// The manifests, and what they name.

@@ -195,6 +195,49 @@ fn every_container_has_requests_and_limits_and_a_fixed_image() {
     }
 }
 
+/// The first block of YAML below a heading of `k8s/README.md`.
+fn documented(heading: &str) -> String {
+    let text = fs::read_to_string(places::workspace().join("k8s/README.md")).unwrap();
+    let section = text.split(&format!("\n## {heading}\n")).nth(1).unwrap();
+    section.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
+}
+
+#[test]
+fn the_documented_exec_probe_runs_the_copy_that_an_init_container_made() {
+    let base = Manifests::base();
+    let overlay = Manifests::overlay(&documented("Instead of the sidecar's probe: the server's own"));
+    assert_eq!(pod_security::violations(overlay.pod()), Vec::<String>::new());
+    let (installer, server) = (overlay.container("install-check"), overlay.container("server"));
+    assert_eq!(installer["image"], base.container("health-sidecar")["image"]);
+    assert_eq!(installer["restartPolicy"], Value::Null, "it has to end before the server starts");
+    assert_eq!(installer["securityContext"]["readOnlyRootFilesystem"], true);
+    let arguments: Vec<_> =
+        installer["args"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    // The arguments of the manifest, with a folder of this machine for the mounted one.
+    let ["install", mount] = arguments[..] else { panic!("{arguments:?}") };
+    let program = process::run(Command::new(binaries::health_sidecar()).arg("install").arg(folder.path()));
+    let program = program.trim().strip_prefix("installed ").unwrap();
+    let probe: Vec<_> = server["readinessProbe"]["exec"]["command"].as_array().unwrap().iter().collect();
+    assert_eq!(probe, [&json!(program.replace(&*folder.path().to_string_lossy(), mount)), &json!("check")]);
+    for (container, read_only) in [(installer, Value::Null), (server, json!(true))] {
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        let found = mounts.iter().find(|found| found["mountPath"] == mount).unwrap();
+        assert_eq!((&found["name"], &found["readOnly"]), (&json!("plimsoll"), &read_only));
+    }
+    assert!(
+        overlay.pod()["volumes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|volume| { volume["name"] == "plimsoll" && volume["emptyDir"]["sizeLimit"].is_string() })
+    );
+    // What was there is there still.
+    for name in ["health-sidecar", "fetcher"] {
+        assert_eq!(overlay.container(name), base.container(name));
+    }
+}
+
 #[test]
 fn whoever_gives_up_first_knows_why() {
     let base = Manifests::base();

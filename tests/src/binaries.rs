@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use crate::skip::say;
@@ -33,14 +33,25 @@ fn development_builds() -> &'static Path {
 /// A folder with the static release builds that go into the images, made by `images/build`.
 pub fn static_binaries() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
-    FOLDER.get_or_init(|| {
-        say("building the static release binaries …");
-        let started = Instant::now();
-        let mut build = Command::new(places::workspace().join("images/build"));
-        process::run(as_a_person_calls(&mut build));
-        say(&format!("built them in {:.1} s", started.elapsed().as_secs_f32()));
-        places::target().join("images")
-    })
+    FOLDER.get_or_init(|| build_for_images(&[]))
+}
+
+/// The health sidecar alone as it goes into the image: the fetcher takes minutes to build.
+pub fn static_health_sidecar() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| build_for_images(&["health-sidecar"]).join("health-sidecar"))
+}
+
+fn build_for_images(programs: &[&str]) -> PathBuf {
+    // One at a time: they write to the same folder.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    say("building static release binaries …");
+    let started = Instant::now();
+    let mut build = Command::new(places::workspace().join("images/build"));
+    process::run(as_a_person_calls(build.args(programs)));
+    say(&format!("built them in {:.1} s", started.elapsed().as_secs_f32()));
+    places::target().join("images")
 }
 
 /// `cargo test` describes the tested package to the test through variables. Build scripts of dependencies look

@@ -9,6 +9,7 @@
 //! * [`fault_server`]: a server that misbehaves to order, for what no real one can be made to show.
 //! * [`fault_proxy`]: a proxy that damages what a real server answers; [`faults`]: everything it does, as a table.
 //! * [`crashes`]: ends the fetcher at every stage and counts what that cost.
+//! * [`ready_sidecar`], [`load`]: the sidecar as it is for most of its life, and many requests to it.
 //! * [`browser`]: a browser that shows a page, and whose every request is seen.
 //! * [`noise`]: content. [`http`], [`poll`], [`skip`]: how a test asks, waits and says what it leaves out.
 //!
@@ -29,12 +30,14 @@ pub mod fault_server;
 pub mod faults;
 pub mod gcs_server;
 pub mod http;
+pub mod load;
 pub mod mlflow_server;
 pub mod model_server;
 pub mod noise;
 pub mod places;
 pub mod poll;
 pub mod process;
+pub mod ready_sidecar;
 pub mod s3_server;
 pub mod skip;
 pub mod tools;

@@ -1,9 +1,13 @@
 //! What the server answers, to good clients and to bad ones.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
-use std::time::Duration;
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, outside #[test] functions")]
 
+use std::collections::VecDeque;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use health_sidecar::connection::{MAX_SILENT, MAX_SPEAKING};
 use serde_json::Value;
 
 use crate::model_server::{ModelServer, Says};
@@ -108,12 +112,137 @@ fn slow_clients_do_not_keep_others_waiting() {
     }
 }
 
+/// What is left to read of a connection that the sidecar ends, however it does.
+fn rest(mut stream: TcpStream) -> Vec<u8> {
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut rest = Vec::new();
+    match stream.read_to_end(&mut rest) {
+        Err(error) if error.kind() != std::io::ErrorKind::ConnectionReset => panic!("{error}"),
+        _ => rest,
+    }
+}
+
 #[test]
-fn more_idle_clients_than_places_only_delay_the_next() {
+fn where_there_is_no_room_the_one_that_was_silent_for_longest_has_to_go() {
     let (_volume, sidecar) = waiting();
-    let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(sidecar.address()).unwrap()).collect();
+    let ask = |stream: &mut TcpStream| {
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+    };
+    let mut silent = TcpStream::connect(sidecar.address()).unwrap();
+    let mut kept = TcpStream::connect(sidecar.address()).unwrap();
+    ask(&mut kept);
+    let began = Instant::now();
+    let mut slow: VecDeque<_> = (0..MAX_SPEAKING + 10)
+        .map(|_| {
+            let mut stream = TcpStream::connect(sidecar.address()).unwrap();
+            stream.write_all(b"GET /health HTTP/1.1\r\nHost: ").unwrap();
+            // Heard, since who came before is answered.
+            assert_eq!(sidecar.get("/livez").status, 200);
+            stream
+        })
+        .collect();
+    // Those that say little push each other out, and the one that asked before them; not who has said nothing yet.
+    assert!(rest(kept).starts_with(b"\r\n") || !slow.is_empty());
+    assert_eq!(rest(slow.pop_front().unwrap()), b"");
+    ask(&mut silent);
+    let idle: Vec<_> = (0..MAX_SILENT + 10).map(|_| TcpStream::connect(sidecar.address()).unwrap()).collect();
     assert_eq!(sidecar.get("/livez").status, 200);
-    drop(idle);
+    assert_eq!(rest(idle.into_iter().next().unwrap()), b"");
+    // Not by the timeout, which is longer.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn requests_in_one_piece_are_answered_one_by_one() {
+    let (_volume, sidecar) = waiting();
+    let mut pipelined = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n".repeat(50);
+    pipelined.push_str("GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let mut stream = TcpStream::connect(sidecar.address()).unwrap();
+    stream.write_all(pipelined.as_bytes()).unwrap();
+    let answers = String::from_utf8(rest(stream)).unwrap();
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 51);
+    assert_eq!(answers.matches("{\"status\":\"alive\"}\n").count(), 51);
+}
+
+#[test]
+fn a_body_is_not_read_to_its_end() {
+    let (_volume, sidecar) = waiting();
+    for head in ["Content-Length: 1000000000000", "Transfer-Encoding: chunked"] {
+        let mut stream = TcpStream::connect(sidecar.address()).unwrap();
+        stream.write_all(format!("POST /health HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n").as_bytes()).unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 405", "{head}");
+        // It is answered, and whatever comes goes nowhere: what the kernel takes is soon refused.
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        let part = [b'a'; 64 * 1024];
+        let taken = (0..1000).take_while(|_| stream.write_all(&part).is_ok()).count();
+        assert!(taken < 1000, "{head}");
+    }
+}
+
+#[test]
+fn an_older_client_is_understood_and_what_is_not_http_is_not() {
+    let (_volume, sidecar) = waiting();
+    let old = exchange(sidecar.address(), "GET /livez HTTP/1.0\r\n\r\n").unwrap();
+    assert_eq!((old.status, old.body.as_str()), (200, "{\"status\":\"alive\"}\n"));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(7000));
+    assert_eq!(
+        exchange(sidecar.address(), &long.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"))
+            .unwrap()
+            .status,
+        404
+    );
+    let longer = long.replace("GET /", &format!("GET /{}", "a".repeat(2000)));
+    let refused: [&[u8]; 6] = [
+        longer.as_bytes(),
+        b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /health\r\n\r\n",
+        b"GET /health HTTP/1.1\r\nno colon\r\n\r\n",
+    ];
+    for request in refused {
+        let mut stream = TcpStream::connect(sidecar.address()).unwrap();
+        stream.write_all(request).unwrap();
+        let answer = String::from_utf8(rest(stream)).unwrap();
+        let shown = String::from_utf8_lossy(&request[..request.len().min(40)]).into_owned();
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{shown}: {answer}");
+    }
+    assert_eq!(sidecar.get("/livez").status, 200);
+}
+
+#[test]
+fn a_client_that_has_finished_sending_is_answered_all_the_same() {
+    let (_volume, sidecar) = waiting();
+    let mut half = TcpStream::connect(sidecar.address()).unwrap();
+    half.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    half.shutdown(Shutdown::Write).unwrap();
+    assert!(rest(half).starts_with(b"HTTP/1.1 200"));
+    // And one that never said anything, or never will, is let go at once.
+    let silent = TcpStream::connect(sidecar.address()).unwrap();
+    silent.shutdown(Shutdown::Write).unwrap();
+    let began = Instant::now();
+    assert_eq!(rest(silent), b"");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_model_server_that_never_answers_keeps_nobody_waiting() {
+    let volume = Volume::fetched();
+    let server = ModelServer::start(Says::Nothing);
+    let patient = [("HEALTH_PROBE_PERIOD", "80s"), ("HEALTH_PROBE_TIMEOUT", "20s")];
+    let sidecar = Sidecar::start(&volume, &server.url(), &patient);
+    sidecar.until("loading", "loading: asking the server");
+    let began = Instant::now();
+    for (path, status) in [("/livez", 200), ("/health", 503), ("/status", 200), ("/metrics", 200), ("/", 200)]
+    {
+        assert_eq!(sidecar.get(path).status, status, "{path}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }
 
 #[test]

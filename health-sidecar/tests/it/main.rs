@@ -8,6 +8,7 @@ mod check;
 mod configuration;
 mod endpoints;
 mod grpc;
+mod install;
 mod kinds;
 mod metrics;
 mod model_server;
