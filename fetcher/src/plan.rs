@@ -168,6 +168,14 @@ pub enum PlanError {
         /// The bound.
         limit: usize,
     },
+    /// Too many long names, or too many short ones, for a receipt that can be read.
+    #[error("the names of the model's files take {bytes} bytes of a receipt, expected at most {limit}")]
+    TooLongNames {
+        /// How many.
+        bytes: usize,
+        /// The bound.
+        limit: usize,
+    },
     /// Too many bytes.
     #[error("the model has {bytes} bytes, expected at most {limit}")]
     TooLarge {
@@ -227,7 +235,7 @@ impl PlanError {
     pub fn class(&self) -> Class {
         match self {
             Self::Empty { .. } | Self::Missing { .. } => Class::NotFound,
-            Self::TooMany { .. } | Self::TooLarge { .. } => Class::Fatal,
+            Self::TooMany { .. } | Self::TooLongNames { .. } | Self::TooLarge { .. } => Class::Fatal,
             Self::Collision { .. }
             | Self::Reserved { .. }
             | Self::Pin { .. }

@@ -165,3 +165,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn names_that_no_receipt_could_hold_are_refused_beforehand() {
+    let names = |count: usize, length: usize| -> Vec<SafePath> {
+        (0..count).map(|number| path(&format!("{number:06}/{}", "n".repeat(length)))).collect()
+    };
+    assert!(paths::check(names(100_000, 10).iter()).is_ok(), "as many as there may be, of usual names");
+    let refused = paths::check(names(60_000, 200).iter()).unwrap_err();
+    assert!(refused.to_string().starts_with("the names of the model's files take "), "{refused}");
+}

@@ -113,13 +113,27 @@ pub enum Durability {
     Node,
 }
 
+/// `value` as JSON: for people, unless only the terse form is one that a reader accepts.
+fn printed(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let fits = |text: &Vec<u8>| u64::try_from(text.len()).is_ok_and(|length| length < MAX_FILE_BYTES);
+    let mut text = serde_json::to_vec_pretty(value)?;
+    if !fits(&text) {
+        text = serde_json::to_vec(value)?;
+    }
+    if !fits(&text) {
+        let reason = format!("it has {} bytes, expected less than {MAX_FILE_BYTES}", text.len());
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
+    }
+    text.push(b'\n');
+    Ok(text)
+}
+
 /// Replaces `path` with `value` as JSON, in one step for every reader.
 ///
 /// # Errors
-/// Fails when the neighbour cannot be written or renamed; `path` is then as it was.
+/// Fails when the neighbour cannot be written or renamed, or no reader would accept what is in it; `path` is then as it was.
 pub fn replace(path: &Path, value: &impl Serialize, durability: Durability) -> io::Result<()> {
-    let mut text = serde_json::to_vec_pretty(value)?;
-    text.push(b'\n');
+    let text = printed(value)?;
     let mut neighbour = path.as_os_str().to_owned();
     neighbour.push(".new");
     let neighbour = PathBuf::from(neighbour);

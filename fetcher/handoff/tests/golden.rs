@@ -148,3 +148,25 @@ fn a_receipt_whose_files_were_changed_is_not_consistent() {
     changed.files[0].sha256 = Sha256Digest::of(b"other");
     assert!(!changed.is_consistent());
 }
+
+#[test]
+fn a_receipt_of_as_many_files_as_there_may_be_is_one_that_a_reader_accepts() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("receipt.json");
+    let of = |count: usize, length: usize| {
+        let entry = |number: usize| FileEntry {
+            path: format!("{number:06}-{}", "n".repeat(length)).parse().unwrap(),
+            size: u64::MAX,
+            sha256: Sha256Digest::of(b""),
+            checked: Integrity::Registry,
+        };
+        Receipt { files: (0..count).map(entry).collect(), ..receipt() }
+    };
+    let many = of(100_000, 12);
+    many.write(&path).unwrap();
+    assert_eq!(Receipt::read(&path).unwrap(), many);
+    // What no reader would accept is not written, and what is there stays.
+    let refused = of(100_000, 60).write(&path).unwrap_err();
+    assert!(refused.to_string().contains("expected less than 16777216"), "{refused}");
+    assert_eq!(Receipt::read(&path).unwrap(), many);
+}

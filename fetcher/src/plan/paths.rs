@@ -15,15 +15,22 @@ use crate::limits::Limits;
 #[cfg(test)]
 mod property;
 
+/// Bytes of a receipt that its files may take: what a reader accepts, less what is beside them.
+const MAX_RECEIPT_BYTES: usize = 16 * 1024 * 1024 - 64 * 1024;
+
 /// Refuses files that are too many, that would be at the same place, one where another needs a folder, or in our own
 /// state directory.
 ///
 /// # Errors
-/// [`PlanError::TooMany`], [`PlanError::Collision`], [`PlanError::Reserved`].
+/// [`PlanError::TooMany`], [`PlanError::TooLongNames`], [`PlanError::Collision`], [`PlanError::Reserved`].
 pub fn check<'a>(paths: impl Iterator<Item = &'a SafePath> + Clone) -> Result<(), PlanError> {
     let (count, limit) = (paths.clone().count(), Limits::DEFAULT.files);
     if count > limit {
         return Err(PlanError::TooMany { count, limit });
+    }
+    let bytes = paths.clone().map(receipt_bytes).sum();
+    if bytes > MAX_RECEIPT_BYTES {
+        return Err(PlanError::TooLongNames { bytes, limit: MAX_RECEIPT_BYTES });
     }
     let collision =
         |path: &SafePath, other: &str| PlanError::Collision { path: path.clone(), other: other.to_owned() };
@@ -52,6 +59,14 @@ pub fn check<'a>(paths: impl Iterator<Item = &'a SafePath> + Clone) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Bytes that a file takes in the receipt at most, printed tersely: its path, and the names and values beside.
+fn receipt_bytes(path: &SafePath) -> usize {
+    const BESIDE: usize =
+        r#"{"path":"","size":18446744073709551615,"sha256":"","checked":"recorded"},"#.len() + 64;
+    // Nothing else in a path is printed longer than it is.
+    path.as_str().len() + path.as_str().matches('"').count() + BESIDE
 }
 
 /// How a file system sees a name that takes upper and lower case, or an accent written in two ways, for the same.

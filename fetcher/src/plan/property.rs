@@ -214,7 +214,7 @@ impl<'a> Naive<'a> {
                 let other: SafePath = other.parse().unwrap();
                 self.names.contains(&path) && self.names.contains(&&other) && Self::collide(path, &other)
             }
-            PlanError::Reserved { .. } | PlanError::TooMany { .. } => false,
+            PlanError::Reserved { .. } | PlanError::TooMany { .. } | PlanError::TooLongNames { .. } => false,
             PlanError::TooLarge { bytes, limit } => {
                 (*bytes, *limit) == (self.total(), self.input.largest) && bytes > limit
             }
