@@ -117,6 +117,8 @@ async fn converse(
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Whoever has sent a request and closes their end may still read: otherwise it is luck which is noticed first.
+        .half_close(true)
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS)
