@@ -1,6 +1,7 @@
 //! What `kustomize build k8s/base` must give: the Pod that the two programs are written for, fit for a cluster that
 //! enforces Pod Security `restricted`, with the model's version written once.
 
+mod environments;
 mod pod_security;
 mod status_reporting;
 
@@ -42,7 +43,12 @@ impl Manifests {
 
     fn build(folder: &Path) -> Self {
         let text = process::run(Command::new(tools::kustomize()).arg("build").arg(folder));
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        let mut documents: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        // With reporting there is a second account; the one that counts is the one that the Pod runs as.
+        let account = documents.iter().find(|document| document["kind"] == "Deployment");
+        let account = account.map(|it| it["spec"]["template"]["spec"]["serviceAccountName"].clone());
+        documents
+            .retain(|it| it["kind"] != "ServiceAccount" || Some(&it["metadata"]["name"]) == account.as_ref());
         let count = documents.len();
         let by_kind: BTreeMap<_, _> = documents
             .into_iter()

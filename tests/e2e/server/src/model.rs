@@ -33,15 +33,15 @@ impl Model {
             value.map(|value| value.trim().to_owned())
         };
         let number = |key: &str, default: Option<f64>| match setting(key) {
-            Some(value) => {
-                value.parse().map_err(|_| format!("cannot load the model: {key}: expected a number, got {value}"))
-            }
+            Some(value) => value
+                .parse()
+                .map_err(|_| format!("cannot load the model: {key}: expected a number, got {value}")),
             None => default.ok_or_else(|| format!("cannot load the model: expected {key}")),
         };
         let whole = |key: &str, default: u64| match setting(key) {
-            Some(value) => {
-                value.parse().map_err(|_| format!("cannot load the model: {key}: expected a number, got {value}"))
-            }
+            Some(value) => value
+                .parse()
+                .map_err(|_| format!("cannot load the model: {key}: expected a number, got {value}")),
             None => Ok(default),
         };
         thread::sleep(Duration::from_secs(whole("load_seconds", 0)?));
