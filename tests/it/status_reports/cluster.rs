@@ -68,7 +68,10 @@ impl Shop {
         Self {
             server,
             namespace: name.to_owned(),
-            account: of("ServiceAccount")["metadata"]["name"].as_str().unwrap().to_owned(),
+            account: of("Deployment")["spec"]["template"]["spec"]["serviceAccountName"]
+                .as_str()
+                .unwrap()
+                .to_owned(),
             deployment: of("Deployment").clone(),
         }
     }
