@@ -2,7 +2,8 @@
 //! `GET /v2/models/<name>`, `GET …/ready`, `POST …/infer`.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -12,8 +13,21 @@ use crate::model::Model;
 
 const MAX_BYTES: u64 = 64 * 1024;
 
+/// Loads the model in `file` and serves it until the process ends.
+pub fn serve(file: &Path, port: &str) -> Result<(), String> {
+    let port: u16 = port.parse().map_err(|_| format!("expected a port, got {port}"))?;
+    let model = Model::load(file)?;
+    println!("loaded {}", model.name());
+    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).map_err(|error| error.to_string())?;
+    for stream in listener.incoming().map_while(Result::ok) {
+        // A client that goes away is no reason to stop.
+        let _ = handle(&stream, &model);
+    }
+    Ok(())
+}
+
 /// Answers one request.
-pub fn handle(mut stream: &TcpStream, model: &Model) -> io::Result<()> {
+fn handle(mut stream: &TcpStream, model: &Model) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut reader = BufReader::new(stream).take(MAX_BYTES);
     let mut request = String::new();

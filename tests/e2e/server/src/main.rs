@@ -6,12 +6,9 @@
 //! e2e-server FILE PORT   loads the model in FILE and serves it on PORT
 //! ```
 
-use std::net::{Ipv6Addr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::{env, thread};
-
-use model::Model;
 
 mod http;
 mod model;
@@ -22,7 +19,7 @@ fn main() -> ExitCode {
         [] => loop {
             thread::park();
         },
-        [file, port] => serve(Path::new(file), port),
+        [file, port] => http::serve(Path::new(file), port),
         _ => Err("expected a file and a port, or nothing".to_owned()),
     };
     let Err(reason) = outcome else { return ExitCode::SUCCESS };
@@ -30,16 +27,4 @@ fn main() -> ExitCode {
     // Where the kubelet looks for the last words of a container.
     let _ = std::fs::write("/dev/termination-log", &reason);
     ExitCode::FAILURE
-}
-
-fn serve(file: &Path, port: &str) -> Result<(), String> {
-    let port: u16 = port.parse().map_err(|_| format!("expected a port, got {port}"))?;
-    let model = Model::load(file)?;
-    println!("loaded {}", model.name());
-    let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).map_err(|error| error.to_string())?;
-    for stream in listener.incoming().map_while(Result::ok) {
-        // A client that goes away is no reason to stop.
-        let _ = http::handle(&stream, &model);
-    }
-    Ok(())
 }
