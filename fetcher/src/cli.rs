@@ -15,7 +15,7 @@ use handoff::ByteSize;
 /// Fetches a machine-learning model by name and version into a volume, verified.
 ///
 /// Every flag can be given by its environment variable. Credentials come from where each ecosystem keeps them
-/// (AWS_*, MLFLOW_TRACKING_*), never from flags. Exit codes: 0 done, 64 bad configuration, 65 integrity, 66 not
+/// (AWS_*, MLFLOW_TRACKING_*, PGUSER, PGPASSWORD, PGPASSFILE), never from flags. Exit codes: 0 done, 64 bad configuration, 65 integrity, 66 not
 /// found, 69 unavailable, 70 internal error, 73 no space, 74 local I/O, 75 interrupted, 77 denied.
 #[derive(Debug, Parser)]
 #[command(name = "fetcher", version, arg_required_else_help = true, subcommand_precedence_over_arg = true)]
@@ -51,7 +51,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ReferenceArgs {
     /// Registry that knows the model: mlflow+http(s)://host, catalog+file:///dir, catalog+s3://bucket/prefix,
-    /// catalog+http(s)://host/path.
+    /// catalog+http(s)://host/path, postgres://host/database.
     #[arg(long, env = "MODEL_REGISTRY", value_name = "URI")]
     pub registry: Option<String>,
     /// Name of the model.

@@ -11,7 +11,7 @@ use crate::cli::{
     VerifyArgs,
 };
 use crate::connection::Network;
-use crate::credentials::{Environment, MlflowCredentials, S3Settings};
+use crate::credentials::{Environment, MlflowCredentials, PostgresCredentials, S3Settings};
 use crate::name::{ModelName, NameError, VersionName, VersionRef};
 use crate::reference::ModelRef;
 use crate::report::OutputFormat;
@@ -207,8 +207,7 @@ const REGISTRY: &str = "--registry (MODEL_REGISTRY)";
 const NAME: &str = "--model-name (MODEL_NAME)";
 const VERSION: &str = "--model-version (MODEL_VERSION)";
 const URI: &str = "--uri (MODEL_URI)";
-const NO_CREDENTIALS: &str =
-    "give credentials by the environment: MLFLOW_TRACKING_USERNAME and _PASSWORD, or AWS_ACCESS_KEY_ID …";
+const NO_CREDENTIALS: &str = "give credentials by the environment: MLFLOW_TRACKING_USERNAME and _PASSWORD, AWS_ACCESS_KEY_ID …, or PGUSER …";
 
 impl ConfigError {
     /// What the user can do about it.
@@ -344,7 +343,7 @@ fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Result<ModelR
             setting: REGISTRY,
             hint: "name a registry, or give the model's address with --uri (MODEL_URI)",
         })?;
-        let registry = registry.parse().map_err(|source| ConfigError::Uri { setting: REGISTRY, source })?;
+        let registry = self::registry(&registry, environment)?;
         let (name, version) = name_and_version(args.model_name, args.model_version)?;
         return Ok(ModelRef::Registered { registry, name, version });
     };
@@ -355,6 +354,16 @@ fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Result<ModelR
     let name = given(args.model_name).unwrap_or_else(|| uri.display_name());
     let version = given(args.model_version).unwrap_or_else(|| UNVERSIONED.to_owned());
     Ok(ModelRef::Uri { uri, model: ModelId { name, version } })
+}
+
+fn registry(text: &str, environment: Environment<'_>) -> Result<RegistryUri, ConfigError> {
+    let registry = text.parse().map_err(|source| ConfigError::Uri { setting: REGISTRY, source })?;
+    // Postgres' own clients would ask the system who runs them, and an image knows no names.
+    if text.starts_with("postgres") && environment("PGUSER").is_none() {
+        let hint = "name a role that may read the view, and its password in PGPASSWORD or PGPASSFILE";
+        return Err(ConfigError::Missing { setting: "PGUSER", hint });
+    }
+    Ok(registry)
 }
 
 /// `models:/name/version` or `models:/name@alias`, as MLflow writes them.
@@ -369,8 +378,7 @@ fn mlflow_reference(
             setting: REGISTRY,
             hint: "set MODEL_REGISTRY or MLFLOW_TRACKING_URI",
         })?;
-    let registry: RegistryUri =
-        server.parse().map_err(|source| ConfigError::Uri { setting: REGISTRY, source })?;
+    let registry = self::registry(&server, environment)?;
     let (name, version) = match (text.rsplit_once('@'), text.rsplit_once('/')) {
         (Some((name, alias)), _) => (name, format!("@{alias}")),
         (None, Some((name, version))) => (name, version.to_owned()),
@@ -460,6 +468,7 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
         stall: fetch.stall_timeout,
         extra_roots: environment("SSL_CERT_FILE").map(PathBuf::from),
         mlflow: MlflowCredentials::from_environment(environment),
+        postgres: PostgresCredentials::from_environment(environment),
         s3: S3Settings::from_environment(environment),
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
-use crate::credentials::{MlflowCredentials, S3Settings};
+use crate::credentials::{MlflowCredentials, PostgresCredentials, S3Settings};
 use crate::http::{ClientError, few_redirects};
 
 /// How to reach registries and stores.
@@ -23,6 +23,8 @@ pub struct Network {
     pub extra_roots: Option<PathBuf>,
     /// Credentials for MLflow.
     pub mlflow: MlflowCredentials,
+    /// Credentials for a metadata database.
+    pub postgres: PostgresCredentials,
     /// Settings and credentials for S3.
     pub s3: S3Settings,
 }
@@ -37,12 +39,16 @@ pub struct Connection {
     pub signing_client: reqwest::Client,
     /// Credentials for MLflow.
     pub mlflow: MlflowCredentials,
+    /// Credentials for a metadata database.
+    pub postgres: PostgresCredentials,
     /// Settings and credentials for S3.
     pub s3: S3Settings,
     /// Where credentials for S3 come from, once a store has found out: they are asked for once per process.
     pub s3_credentials: Arc<OnceLock<AwsCredentialProvider>>,
-    tls: rustls::ClientConfig,
-    stall: Duration,
+    /// How certificates are checked.
+    pub tls: rustls::ClientConfig,
+    /// Longest silence on a connection.
+    pub stall: Duration,
 }
 
 impl Network {
@@ -56,6 +62,7 @@ impl Network {
             client: crate::http::client(tls.clone(), self.stall, few_redirects())?,
             signing_client: crate::http::client(tls.clone(), self.stall, Policy::none())?,
             mlflow: self.mlflow.clone(),
+            postgres: self.postgres.clone(),
             s3: self.s3.clone(),
             s3_credentials: Arc::default(),
             tls,

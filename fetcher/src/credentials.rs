@@ -4,9 +4,17 @@
 //! types prints its secrets.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::PathBuf;
 
 use object_store::aws::AmazonS3ConfigKey;
 use reqwest::RequestBuilder;
+
+use crate::limits::Limits;
+use crate::store::StoreError;
+
+mod password_file;
 
 /// Reads one environment variable; empty counts as unset.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -54,6 +62,50 @@ impl fmt::Debug for MlflowCredentials {
             Self::Basic { .. } => "Basic",
             Self::Bearer(_) => "Bearer",
         })
+    }
+}
+
+/// Who to be in a metadata database, as PostgreSQL's own clients are told.
+#[derive(Clone, Default)]
+pub struct PostgresCredentials {
+    /// `PGUSER`; empty where it is not set.
+    pub user: String,
+    /// `PGPASSWORD`.
+    password: Option<String>,
+    /// `PGPASSFILE`, read for each connection: what lies there may be renewed.
+    password_file: Option<PathBuf>,
+}
+
+impl PostgresCredentials {
+    /// Reads the variables of PostgreSQL's clients.
+    pub fn from_environment(environment: Environment<'_>) -> Self {
+        Self {
+            user: environment("PGUSER").unwrap_or_default(),
+            password: environment("PGPASSWORD"),
+            password_file: environment("PGPASSFILE").map(PathBuf::from),
+        }
+    }
+
+    /// The password for a database, if there is one.
+    ///
+    /// # Errors
+    /// Fails when the password file cannot be read.
+    pub fn password(&self, host: &str, port: u16, database: &str) -> Result<Option<String>, StoreError> {
+        let (None, Some(path)) = (&self.password, &self.password_file) else {
+            return Ok(self.password.clone());
+        };
+        let most = Limits::DEFAULT.document_bytes.try_into().unwrap_or(u64::MAX);
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|file| file.take(most).read_to_string(&mut text))
+            .map_err(|source| StoreError::Local { path: path.clone(), source })?;
+        Ok(password_file::find(&text, [host, &port.to_string(), database, &self.user]))
+    }
+}
+
+impl fmt::Debug for PostgresCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresCredentials").field("user", &self.user).finish_non_exhaustive()
     }
 }
 
@@ -130,10 +182,15 @@ mod tests {
 
     #[test]
     fn secrets_do_not_print() {
-        let pairs = [("MLFLOW_TRACKING_TOKEN", "canary"), ("AWS_SECRET_ACCESS_KEY", "canary")];
+        let pairs = [
+            ("MLFLOW_TRACKING_TOKEN", "canary"),
+            ("AWS_SECRET_ACCESS_KEY", "canary"),
+            ("PGPASSWORD", "canary"),
+        ];
         let shown = format!(
-            "{:?} {:?}",
+            "{:?} {:?} {:?}",
             MlflowCredentials::from_environment(&only(&pairs)),
+            PostgresCredentials::from_environment(&only(&pairs)),
             S3Settings::from_environment(&only(&pairs))
         );
         assert!(!shown.contains("canary"), "{shown}");

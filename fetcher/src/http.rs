@@ -1,7 +1,7 @@
 //! The HTTP client, for registries and stores alike.
 //!
-//! It is built so that a static binary in an empty image needs nothing from around it: names are resolved in
-//! pure Rust, and certificates are checked against the bundled Mozilla roots plus whatever `SSL_CERT_FILE`
+//! It is built so that a static binary in an empty image needs nothing from around it: names are resolved by
+//! [`dns`](crate::dns), and certificates are checked against the bundled Mozilla roots plus whatever `SSL_CERT_FILE`
 //! names. It never retries by itself: there is one retry budget, in [`crate::retry`].
 
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use url::Url;
 
+use crate::dns::Dns;
 use crate::limits::Limits;
 use crate::redact::Redacted;
 use crate::scrub::scrub;
@@ -82,6 +83,7 @@ pub fn client(
 ) -> Result<reqwest::Client, ClientError> {
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
+        .dns_resolver(Arc::new(Dns::default()))
         .user_agent(concat!("plimsoll-fetcher/", env!("CARGO_PKG_VERSION")))
         .redirect(redirects)
         // With HTTP/2 many requests would share one connection, and what it is given.

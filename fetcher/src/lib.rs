@@ -25,6 +25,7 @@ pub mod config;
 pub mod confined;
 pub mod connection;
 pub mod credentials;
+pub mod dns;
 pub mod error;
 pub mod evidence;
 #[doc(hidden)]
@@ -82,6 +83,21 @@ pub fn run(cli: cli::Cli) -> ExitCode {
     let code = runtime.block_on(carry_out(job));
     runtime.shutdown_timeout(WIND_DOWN);
     code
+}
+
+/// Says what is wrong with the command line or with a setting of the environment, to people and to the kubelet. Help and version are
+/// asked for in the same way and are no error.
+pub fn refuse(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::Success;
+    }
+    let text = error.to_string();
+    let paragraph: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+    let words = paragraph.join(" ");
+    let default_log = TerminationLog::IfPresent(TERMINATION_LOG.into());
+    termination::write(&default_log, &format!("fetcher: {}", words.trim_start_matches("error: ")));
+    ExitCode::Config
 }
 
 async fn carry_out(job: Job) -> ExitCode {

@@ -3,9 +3,11 @@
 //! A floating reference is resolved once, here, at the start of a run. The [`Location`] that comes out names
 //! one immutable version; everything after works on that and never asks the registry again.
 
+use handoff::{Integrity, ModelDigest, SafePath};
+
 use crate::connection::Connection;
-use crate::manifest::Manifest;
-use crate::name::{ModelName, VersionName, VersionRef};
+use crate::manifest::{Manifest, SHA256SUMS, parse_sha256sums};
+use crate::name::{ModelName, VersionRef};
 use crate::reference::ModelRef;
 use crate::retry::{Budget, Failed};
 use crate::store::{Class, StoreError};
@@ -13,6 +15,13 @@ use crate::uri::{RegistryUri, StoreUri, UriError};
 
 pub(crate) mod catalog;
 pub(crate) mod mlflow;
+#[cfg(feature = "postgres")]
+mod postgres;
+
+/// What a registry calls the digest of the whole model, as `fetcher digest` prints it.
+const DIGEST: &str = "digest";
+/// What it calls the text of a `SHA256SUMS` for files of the model.
+const SUMS: &str = "sha256sums";
 
 /// Where a model's bytes are, and what the registry knows about them.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +63,7 @@ pub enum ResolveError {
         /// The model.
         name: ModelName,
         /// The version asked for.
-        version: VersionName,
+        version: VersionRef,
         /// The registry.
         registry: String,
         /// The versions that carry it.
@@ -90,6 +99,14 @@ pub enum ResolveError {
         /// Why.
         reason: String,
     },
+    /// The database has nothing that can be asked.
+    #[error("{registry} has no usable view `plimsoll.models`: {reason}")]
+    View {
+        /// The registry.
+        registry: String,
+        /// What the database says.
+        reason: String,
+    },
     /// The registry did not answer as it should.
     #[error("cannot ask {registry}")]
     Registry {
@@ -108,7 +125,7 @@ impl ResolveError {
                 Class::NotFound
             }
             Self::NotReady { .. } => Class::Retryable,
-            Self::BadLocation { .. } => Class::Fatal,
+            Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
             Self::BadDescriptor { .. } => Class::Integrity,
             Self::Registry { source, .. } => source.class(),
         }
@@ -119,7 +136,10 @@ impl ResolveError {
         match self {
             Self::UnknownVersion { hint, .. } => Some(hint),
             Self::Ambiguous { .. } => {
-                Some("name the version by its number, or leave the tag on one version only")
+                Some("name the version by its number, or leave the name on one version only")
+            }
+            Self::View { .. } => {
+                Some("make the view in this database, with its six columns; README.md says what they hold")
             }
             Self::Registry { source, .. } if source.class() == Class::Denied => {
                 Some("check the registry's credentials and that they may read this model")
@@ -149,10 +169,28 @@ pub async fn resolve(
         ModelRef::Registered { registry: RegistryUri::Catalog(root), name, version } => {
             catalog::resolve(root, name, version, connection, budget).await
         }
+        #[cfg(feature = "postgres")]
+        ModelRef::Registered { registry: RegistryUri::Postgres(database), name, version } => {
+            postgres::resolve(database, name, version, connection, budget).await
+        }
         ModelRef::Uri { uri, model } => {
             Ok(Location { version: model.version.clone(), uri: uri.clone(), manifest: None })
         }
     }
+}
+
+/// What a digest of the whole model and the text of a `SHA256SUMS` vouch for, where a registry keeps them.
+fn vouched(digest: Option<&str>, sums: Option<&str>) -> Result<Option<Manifest>, String> {
+    let digest = digest.map(|text| text.trim().parse().map_err(|error| format!("`{DIGEST}`: {error}")));
+    let digest: Option<ModelDigest> = digest.transpose()?;
+    let root: SafePath = SHA256SUMS.parse().map_err(|error: handoff::path::PathError| error.to_string())?;
+    let sums = sums.map(|text| parse_sha256sums(text.trim().as_bytes(), &root));
+    let files = sums.transpose().map_err(|reason| format!("`{SUMS}`: {reason}"))?;
+    if digest.is_none() && files.is_none() {
+        return Ok(None);
+    }
+    let manifest = Manifest::of_some(Integrity::Registry, files.unwrap_or_default());
+    Ok(Some(Manifest { digest, ..manifest }))
 }
 
 /// Turns "not there" into nothing, for the questions where that is an answer.

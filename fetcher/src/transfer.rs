@@ -65,9 +65,8 @@ use width::{Observation, Width};
 
 /// How often the transfer is measured.
 const BEAT: Duration = Duration::from_millis(100);
-/// How often it is looked whether the journal is to be brought up to date.
-const JOURNAL_LOOK: Duration = Duration::from_millis(25);
-/// That is done after so many bytes, so that little is lost on a fast line and the journal stays small on a long one.
+/// The journal is brought up to date each time so many bytes came in, so that little is lost on a fast line and it stays
+/// small on a long one.
 const JOURNAL_BYTES: u64 = 32 << 20;
 /// And after so long, on a slow line.
 const JOURNAL_PAUSE: Duration = Duration::from_millis(500);
@@ -218,6 +217,8 @@ struct Shared {
     hashed: Notify,
     /// Every file is verified.
     finished: Notify,
+    /// Enough has come in for the journal to be brought up to date.
+    journal_due: Notify,
     /// The store said that it has too much to do.
     refused: AtomicBool,
     memory: Memory,
@@ -293,6 +294,13 @@ impl Shared {
         }
     }
 
+    /// Bytes have landed, up to so many since the start; the journal is due each time that passes a certain amount.
+    fn keep_journal(&self, before: u64, after: u64) {
+        if before / JOURNAL_BYTES < after / JOURNAL_BYTES {
+            self.journal_due.notify_one();
+        }
+    }
+
     /// A request failed and may be made again.
     fn failed_once(&self, error: &StoreError) {
         self.tracker.retried();
@@ -315,13 +323,14 @@ impl Transfer {
         let mut crew = Crew::start(&shared, self.stores, self.connections)?;
         beat.watch(crew.busy_times());
         let mut beats = tokio::time::interval_at(tokio::time::Instant::now() + BEAT, BEAT);
-        let mut looks = tokio::time::interval(JOURNAL_LOOK);
+        let mut pauses = tokio::time::interval(JOURNAL_PAUSE);
         let outcome = loop {
             tokio::select! {
                 () = shared.finished.notified() => break Ok(shared.state().ledger.take_verified()),
                 error = crew.failure() => break Err(error),
                 _ = beats.tick() => beat.beat(),
-                _ = looks.tick() => beat.keep_journal(),
+                () = shared.journal_due.notified() => beat.write_journal(),
+                _ = pauses.tick() => beat.write_journal(),
             }
         };
         // The threads end before the journal does, which is written once more when the beat is dropped.
@@ -354,6 +363,7 @@ impl Transfer {
             landed: self.stores.iter().map(|_| Notify::new()).collect(),
             hashed: Notify::new(),
             finished: Notify::new(),
+            journal_due: Notify::new(),
             refused: AtomicBool::new(false),
             memory: self.memory,
             largest: self.largest,
@@ -372,8 +382,6 @@ struct Beat {
     busy_times: crew::BusyTimes,
     last: Instant,
     claimed: u64,
-    /// When the journal was written, and how much was claimed then.
-    journaled: (Instant, u64),
 }
 
 impl Beat {
@@ -386,7 +394,7 @@ impl Beat {
             patience_among_others: PATIENCE_AMONG_OTHERS,
         };
         let (last, busy_times) = (Instant::now(), crew::BusyTimes::default());
-        Self { shared, journal, width, floor, busy_times, last, claimed: 0, journaled: (last, 0) }
+        Self { shared, journal, width, floor, busy_times, last, claimed: 0 }
     }
 
     fn watch(&mut self, busy_times: crew::BusyTimes) {
@@ -421,16 +429,6 @@ impl Beat {
             tracing::debug!(before, now, busy = observation.busy, "another number of connections");
             self.shared.state().board.set_width(now);
             self.shared.width.send_replace(now);
-        }
-    }
-
-    /// Brings the journal up to date when enough has come in, or time has passed.
-    fn keep_journal(&mut self) {
-        let (at, before) = self.journaled;
-        let claimed = self.shared.state().board.claimed();
-        if claimed - before >= JOURNAL_BYTES || at.elapsed() >= JOURNAL_PAUSE {
-            self.journaled = (Instant::now(), claimed);
-            self.write_journal();
         }
     }
 

@@ -14,6 +14,9 @@ use url::Url;
 
 use crate::redact::Redacted;
 
+#[cfg(feature = "postgres")]
+pub mod database;
+
 /// A place that holds files: a folder, a bucket prefix, a web server's path, or a single file in one of these.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum StoreUri {
@@ -46,6 +49,9 @@ pub enum RegistryUri {
     Mlflow(Url),
     /// `catalog+<store>`: descriptors beside the weights.
     Catalog(StoreUri),
+    /// `postgres://host/database`: a view of a metadata database.
+    #[cfg(feature = "postgres")]
+    Postgres(database::DatabaseUri),
 }
 
 /// Why an address was refused. The address is not repeated: it may hold a secret.
@@ -79,9 +85,22 @@ pub enum UriError {
         /// What is missing.
         part: &'static str,
     },
+    /// Its query says something that nobody understands.
+    #[error("the {scheme} URI has a query that is not understood, expected {expected}")]
+    Query {
+        /// The scheme.
+        scheme: &'static str,
+        /// What may be there.
+        expected: &'static str,
+    },
 }
 
 const STORE_SCHEMES: &str = "file, s3, http or https";
+#[cfg(feature = "postgres")]
+const REGISTRY_SCHEMES: &str =
+    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+http, catalog+https or postgres";
+/// A build without one does not offer it.
+#[cfg(not(feature = "postgres"))]
 const REGISTRY_SCHEMES: &str =
     "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+http or catalog+https";
 
@@ -177,6 +196,10 @@ impl FromStr for RegistryUri {
                 _ => Err(unknown(scheme)),
             };
         }
+        #[cfg(feature = "postgres")]
+        if matches!(scheme, "postgres" | "postgresql") {
+            return parse_without_credentials(text)?.try_into().map(Self::Postgres);
+        }
         match text.strip_prefix("catalog+") {
             Some(inner) => inner.parse().map(Self::Catalog).map_err(|error| match error {
                 UriError::Scheme { .. } => unknown(scheme),
@@ -227,6 +250,8 @@ impl fmt::Display for RegistryUri {
         match self {
             Self::Mlflow(url) => write!(f, "mlflow+{}", Redacted(url).to_string().trim_end_matches('/')),
             Self::Catalog(store) => write!(f, "catalog+{store}"),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => database.fmt(f),
         }
     }
 }
@@ -245,7 +270,12 @@ mod tests {
         ] {
             assert_eq!(text.parse::<StoreUri>().unwrap().to_string(), shown);
         }
-        for text in ["mlflow+http://mlflow.mlops:5000", "catalog+s3://b/models", "catalog+file:///srv/m"] {
+        for text in [
+            "mlflow+http://mlflow.mlops:5000",
+            "catalog+s3://b/models",
+            "catalog+file:///srv/m",
+            "postgres://db/ml",
+        ] {
             assert_eq!(text.parse::<RegistryUri>().unwrap().to_string(), text);
         }
     }
@@ -256,7 +286,9 @@ mod tests {
             let error = text.parse::<StoreUri>().unwrap_err().to_string();
             assert!(error.contains("holds credentials") && !error.contains("hunter2"), "{error}");
         }
-        assert!("mlflow+https://a:b@host".parse::<RegistryUri>().is_err());
+        for text in ["mlflow+https://a:b@host", "postgres://a:b@host/ml", "postgres://a@host/ml"] {
+            assert!(matches!(text.parse::<RegistryUri>(), Err(UriError::Credentials { .. })), "{text}");
+        }
     }
 
     #[test]

@@ -4,18 +4,18 @@
 //! `version`; a reference that begins with `@` only as an alias. The answer's own `get-download-uri` says where
 //! the bytes are. MLflow keeps no digests; who publishes can, in the version tags `digest` and `sha256sums`. Endpoints: MLflow's REST API 2.0, below `/api/2.0/mlflow`.
 
+use handoff::SafePath;
 use handoff::text::{is_harmful, shown};
-use handoff::{Integrity, ModelDigest, SafePath};
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
-use super::{Location, ResolveError, found};
+use super::{DIGEST, Location, ResolveError, SUMS, found};
 use crate::connection::Connection;
 use crate::http::{join, read_bounded, send};
 use crate::limits::Limits;
-use crate::manifest::{Manifest, SHA256SUMS, parse_sha256sums};
+use crate::manifest::Manifest;
 use crate::name::{ModelName, VersionName, VersionRef};
 use crate::redact::Redacted;
 use crate::retry::{Budget, Failed};
@@ -25,10 +25,6 @@ use crate::uri::{RegistryUri, StoreUri, UriError, local};
 
 /// Tag by whose value a version may be named.
 const TAG: &str = "version";
-/// Tag that holds the digest of the whole model, as `fetcher digest` prints it.
-const DIGEST_TAG: &str = "digest";
-/// Tag that holds the text of a `SHA256SUMS` for files of the model.
-const SUMS_TAG: &str = "sha256sums";
 
 pub(super) struct Registry<'a> {
     server: &'a Url,
@@ -166,7 +162,7 @@ impl<'a> Registry<'a> {
             let found: Vec<_> = carriers.iter().take(10).map(|carrier| shown(&carrier.version)).collect();
             return Err(ResolveError::Ambiguous {
                 name: name.clone(),
-                version: version.clone(),
+                version: VersionRef::Named(version.clone()),
                 registry: self.shown.clone(),
                 found: found.join(", "),
             });
@@ -248,17 +244,8 @@ pub(crate) fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreErr
 
 /// What the tags of a version vouch for.
 pub(crate) fn vouched(version: &ModelVersion) -> Result<Option<Manifest>, String> {
-    let tag = |key: &str| version.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.trim());
-    let digest = tag(DIGEST_TAG).map(|text| text.parse().map_err(|error| format!("`{DIGEST_TAG}`: {error}")));
-    let digest: Option<ModelDigest> = digest.transpose()?;
-    let root: SafePath = SHA256SUMS.parse().map_err(|error: handoff::path::PathError| error.to_string())?;
-    let sums = tag(SUMS_TAG).map(|text| parse_sha256sums(text.as_bytes(), &root));
-    let files = sums.transpose().map_err(|reason| format!("`{SUMS_TAG}`: {reason}"))?;
-    if digest.is_none() && files.is_none() {
-        return Ok(None);
-    }
-    let manifest = Manifest::of_some(Integrity::Registry, files.unwrap_or_default());
-    Ok(Some(Manifest { digest, ..manifest }))
+    let tag = |key: &str| version.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str());
+    super::vouched(tag(DIGEST), tag(SUMS))
 }
 
 /// A text in quotes for MLflow's filter language, which has no escapes.
@@ -303,6 +290,8 @@ pub(crate) fn location(text: &str, server: &Url) -> Result<StoreUri, UriError> {
 
 #[cfg(test)]
 mod tests {
+    use handoff::Integrity;
+
     use super::*;
 
     fn located(text: &str) -> Result<String, UriError> {

@@ -196,7 +196,7 @@ impl StoreError {
 
 /// What TLS found wrong with a certificate, if that is what a failure comes from.
 fn bad_certificate(error: &(dyn std::error::Error + 'static)) -> Option<String> {
-    match causes(error).find_map(inside)? {
+    match std::iter::once(error).chain(causes(error)).find_map(inside)? {
         rustls::Error::InvalidCertificate(problem) => Some(problem.to_string()),
         _ => None,
     }

@@ -335,7 +335,12 @@ impl HttpService for Service {
         async move {
             let response = match pages::is_asked_for(&request) {
                 true => self.1.ask(&self.0, request).await?,
-                false => self.0.call(request).await?,
+                false => {
+                    let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+                    let unreached =
+                        |source: HttpError| HttpError::new(source.kind(), Unreached { host, source });
+                    self.0.call(request).await.map_err(unreached)?
+                }
             };
             let failure = match response.status() {
                 status if status.is_success() => return Ok(response),
@@ -349,6 +354,14 @@ impl HttpService for Service {
     }
 }
 
+/// An address that did not answer. The errors of others do not name it, or name all of the URL.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot reach {host}")]
+struct Unreached {
+    host: String,
+    source: HttpError,
+}
+
 /// Gives a failure of `object_store` its class, looking through its layers for what our connector said.
 fn classify(what: String, error: &object_store::Error) -> StoreError {
     let mut layers = causes(error);
@@ -358,7 +371,11 @@ fn classify(what: String, error: &object_store::Error) -> StoreError {
     if let Some(untrusted) = StoreError::untrusted(&what, error) {
         return untrusted;
     }
-    let reason = deepest(error);
+    let unreached = layers.clone().find_map(|layer| layer.downcast_ref::<Unreached>());
+    let reason = match unreached {
+        Some(unreached) => format!("{unreached}: {}", deepest(error)),
+        None => deepest(error),
+    };
     match layers.any(<dyn std::error::Error>::is::<HttpError>) {
         true => StoreError::Unavailable { what, reason, retry_after: None, source: None },
         false => StoreError::Refused { what, reason },

@@ -216,7 +216,10 @@ impl<'a> Request<'a> {
         let mut block = std::mem::take(&mut self.block);
         let (start, length) = (self.position, u64::try_from(block.len()).unwrap_or(u64::MAX));
         self.position += length;
-        let claimed = self.shared.state().board.claim(part, start, length);
+        let (claimed, in_all) = {
+            let mut state = self.shared.state();
+            (state.board.claim(part, start, length), state.board.claimed())
+        };
         let (before, wanted) = (claimed.start - start, claimed.end - claimed.start);
         if wanted > 0 {
             let in_memory = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -225,6 +228,7 @@ impl<'a> Request<'a> {
             self.shared.tracker.received(block.len());
             let room = self.shared.memory.held_bytes;
             self.shared.state().ledger.landed(number, claimed.start, block, room);
+            self.shared.keep_journal(in_all - wanted, in_all);
             hashing::relieve(self.shared, number).await?;
             // Last, since what was hashed here may have made more of it possible.
             self.shared.landed(self.thread);
