@@ -32,6 +32,7 @@ pub mod http_client;
 pub mod http_headers;
 pub mod http_url;
 pub mod install;
+pub mod last_words;
 pub mod listen;
 pub mod logging;
 pub mod metrics;

@@ -3,6 +3,7 @@
 use clap::Parser as _;
 use handoff::ExitCode;
 use health_sidecar::cli::Cli;
+use health_sidecar::last_words;
 
 fn main() -> std::process::ExitCode {
     let outcome = match Cli::try_parse() {
@@ -10,14 +11,18 @@ fn main() -> std::process::ExitCode {
         Err(error) => {
             // Where the pipe is closed there is nobody to tell.
             let _ = error.print();
-            let asked_for = !error.use_stderr();
-            return if asked_for { ExitCode::Success } else { ExitCode::Config }.into();
+            if !error.use_stderr() {
+                return ExitCode::Success.into();
+            }
+            last_words::write(&error.to_string());
+            return ExitCode::Config.into();
         }
     };
     match outcome {
         Ok(code) => code.into(),
         Err(error) => {
             eprint!("{}", error.explain());
+            last_words::write(&error.explain());
             error.exit_code().into()
         }
     }

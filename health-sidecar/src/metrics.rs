@@ -14,6 +14,7 @@
 //! | `plimsoll_resumed_bytes` | gauge | bytes that an interrupted fetch had left behind |
 //! | `plimsoll_fetch_attempts` | gauge | starts of the fetcher on this volume |
 //! | `plimsoll_fetch_retries_total` | counter | requests that the fetcher made again while it was watched |
+//! | `plimsoll_fetch_failures_total{exit_code}` | counter | runs of the fetcher that failed while it was watched, by exit code |
 //! | `plimsoll_fetch_integrity{rung}` | gauge | 1 for the rung in the receipt; no sample for any other |
 //! | `plimsoll_probe_duration_seconds` | histogram | how long probes of the model server took |
 //! | `plimsoll_probes_total{result}` | counter | probes by result, see [`ProbeResult`] |
@@ -50,7 +51,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-pub use counts::{PhaseTimes, ProbeCounts, ProbeResult, RetryCount, SmokeCounts};
+pub use counts::{FailureCount, PhaseTimes, ProbeCounts, ProbeResult, RetryCount, SmokeCounts};
 pub use format::{Family, Format};
 
 use counts::BUCKETS;
@@ -92,6 +93,11 @@ pub const FETCH_RETRIES: Family = Family::counter(
     "Requests that the fetcher made again while it was watched.",
 );
 /// See the module's table.
+pub const FETCH_FAILURES: Family = Family::counter(
+    "plimsoll_fetch_failures_total",
+    "Runs of the fetcher that failed while it was watched, by exit code.",
+);
+/// See the module's table.
 pub const FETCH_INTEGRITY: Family =
     Family::gauge("plimsoll_fetch_integrity", "Always 1; who vouches for the files is in the label.");
 /// See the module's table.
@@ -120,7 +126,7 @@ pub const START_TIME: Family =
     Family::gauge("process_start_time_seconds", "When the sidecar started, in seconds since 1970.");
 
 /// Every family, in the order of the page.
-pub const ALL: [&Family; 22] = [
+pub const ALL: [&Family; 23] = [
     &PHASE,
     &PHASE_SECONDS,
     &REASON,
@@ -133,6 +139,7 @@ pub const ALL: [&Family; 22] = [
     &RESUMED_BYTES,
     &FETCH_ATTEMPTS,
     &FETCH_RETRIES,
+    &FETCH_FAILURES,
     &FETCH_INTEGRITY,
     &PROBE_DURATION,
     &PROBES,
@@ -146,7 +153,7 @@ pub const ALL: [&Family; 22] = [
 ];
 
 /// Room for the whole page, so that it is allocated once.
-const PAGE_BYTES: usize = 10 * 1024;
+const PAGE_BYTES: usize = 11 * 1024;
 
 /// What the page is made of.
 #[derive(Debug)]
@@ -159,6 +166,7 @@ struct Values<'a> {
     receipt: Option<&'a Accepted>,
     progress: Option<&'a handoff::Progress>,
     retries: u64,
+    failures: FailureCount,
     probes: &'a ProbeCounts,
     smoke: SmokeCounts,
     reports: Option<&'a Record>,
@@ -178,6 +186,7 @@ pub fn render(state: &State, verdict: &Verdict, format: Format) -> String {
             receipt: state.receipt(),
             progress: state.fetcher_progress(),
             retries: state.fetch_retries(),
+            failures: state.fetch_failures(),
             probes: state.probe_counts(),
             smoke: *state.smoke_counts(),
             reports: state.reports(),
@@ -213,6 +222,10 @@ fn print(values: &Values<'_>, format: Format) -> String {
     page.single(&RESUMED_BYTES, receipt.map(|it| it.resumed_bytes));
     page.single(&FETCH_ATTEMPTS, progress.map(|it| it.attempt));
     page.single(&FETCH_RETRIES, Some(values.retries));
+    page.family(&FETCH_FAILURES);
+    for (code, runs) in values.failures.all() {
+        page.labelled(&FETCH_FAILURES, ("exit_code", code), runs);
+    }
     page.family(&FETCH_INTEGRITY);
     if let Some(receipt) = receipt {
         page.labelled(&FETCH_INTEGRITY, ("rung", receipt.integrity.name()), 1);

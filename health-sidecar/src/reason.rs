@@ -215,7 +215,7 @@ impl ReasonCode {
             ),
             Self::SmokeFailed => told(
                 "smoke_failed",
-                "smoke request `…`: … · failed: smoke request `…`: …",
+                "smoke request \"…\": … · failed: smoke request \"…\": …",
                 "the model is loaded and answers otherwise than the smoke requests say, or too late",
                 "the model is not the one that the requests were written for, or its server is set up otherwise: compare, and roll back",
             ),

@@ -16,7 +16,7 @@ use crate::condition::failure::Failure;
 use crate::condition::patch::Condition;
 use crate::condition::{Record, Target};
 use crate::expected::Expected;
-use crate::metrics::{PhaseTimes, ProbeCounts, ProbeResult, RetryCount, SmokeCounts};
+use crate::metrics::{FailureCount, PhaseTimes, ProbeCounts, ProbeResult, RetryCount, SmokeCounts};
 use crate::one_line;
 use crate::probe::Word;
 use crate::readiness::{Phase, ProgressWord, Readiness, ReceiptWord, Rules, SmokeWord, Verdict};
@@ -92,6 +92,7 @@ pub struct State {
     time_to_ready: Option<Duration>,
     was_ready: bool,
     retries: RetryCount,
+    failures: FailureCount,
     reports: Option<Record>,
 }
 
@@ -116,6 +117,7 @@ impl State {
             time_to_ready: None,
             was_ready: false,
             retries: RetryCount::default(),
+            failures: FailureCount::default(),
             reports: None,
         }
     }
@@ -153,6 +155,7 @@ impl State {
     pub fn progress(&mut self, word: ProgressWord) {
         if let ProgressWord::Known(progress) = &word {
             self.retries.observe(progress);
+            self.failures.observe(progress);
         }
         self.readiness.progress(word, Instant::now());
         self.verdict();
@@ -299,6 +302,11 @@ impl State {
     /// How many requests the fetcher made again.
     pub fn fetch_retries(&self) -> u64 {
         self.retries.total()
+    }
+
+    /// How often the fetcher failed, by exit code.
+    pub fn fetch_failures(&self) -> FailureCount {
+        self.failures
     }
 
     /// The time in each phase up to now.

@@ -10,7 +10,7 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// A fetch is told of anew when it has come so many percent further.
 const PERCENT: u64 = 10;
 
-/// What a report tells apart. Words that change within it, such as the speed of a fetch, are no news.
+/// What a report tells apart. Words that change all the time, such as the speed of a fetch, are no news.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     phase: Phase,
@@ -18,6 +18,9 @@ pub struct Told {
     code: Option<ReasonCode>,
     /// How far a fetch is.
     step: Option<u64>,
+    /// Why it is not loaded, where the words are the cause: a server that first refuses connections may then say that it has
+    /// another model.
+    words: Option<String>,
 }
 
 impl Told {
@@ -27,6 +30,11 @@ impl Told {
             phase: verdict.phase,
             code: (verdict.phase != Phase::Ready).then_some(verdict.code),
             step: percent.filter(|_| verdict.phase == Phase::Fetching).map(|percent| percent / PERCENT),
+            words: matches!(
+                verdict.code,
+                ReasonCode::FetchFailed | ReasonCode::ServerNotLoaded | ReasonCode::SmokeFailed
+            )
+            .then(|| verdict.reason.clone()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use handoff::Progress;
+use handoff::{ExitCode, Progress};
 
 use crate::probe::Word;
 use crate::readiness::Phase;
@@ -171,6 +171,59 @@ impl RetryCount {
     }
 }
 
+/// Runs of the fetcher that failed, by exit code.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FailureCount {
+    counted: Option<u32>,
+    by_code: [u64; Self::CODES.len()],
+    other: u64,
+}
+
+impl FailureCount {
+    const CODES: [ExitCode; 9] = [
+        ExitCode::Config,
+        ExitCode::Integrity,
+        ExitCode::NotFound,
+        ExitCode::Unavailable,
+        ExitCode::Internal,
+        ExitCode::NoSpace,
+        ExitCode::LocalIo,
+        ExitCode::Interrupted,
+        ExitCode::Denied,
+    ];
+
+    /// Takes note of what the fetcher says: each run counts once.
+    pub fn observe(&mut self, progress: &Progress) {
+        let Some(failure) = &progress.error else { return };
+        if self.counted.replace(progress.attempt) == Some(progress.attempt) {
+            return;
+        }
+        let place = Self::CODES.iter().position(|code| code.code() == failure.code);
+        let count = match place.and_then(|place| self.by_code.get_mut(place)) {
+            Some(count) => count,
+            None => &mut self.other,
+        };
+        *count = count.saturating_add(1);
+    }
+
+    /// Every exit code, as its label has it, and how many runs ended with it.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let names = Self::CODES.map(|code| match code {
+            ExitCode::Config => "64",
+            ExitCode::Integrity => "65",
+            ExitCode::NotFound => "66",
+            ExitCode::Unavailable => "69",
+            ExitCode::Internal => "70",
+            ExitCode::NoSpace => "73",
+            ExitCode::LocalIo => "74",
+            ExitCode::Interrupted => "75",
+            ExitCode::Denied => "77",
+            ExitCode::Success => "0",
+        });
+        names.into_iter().zip(self.by_code).chain([("other", self.other)])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use handoff::{Connections, ModelId, progress};
@@ -206,9 +259,8 @@ mod tests {
         assert_eq!(times.of(Phase::Draining), Duration::ZERO);
     }
 
-    #[test]
-    fn retries_add_up_over_the_runs_of_the_fetcher() {
-        let progress = |attempt, retries: Option<u32>| Progress {
+    fn progress(attempt: u32) -> Progress {
+        Progress {
             schema: progress::SCHEMA,
             model: ModelId { name: "m".into(), version: "v1".into() },
             phase: progress::Phase::Fetching,
@@ -218,15 +270,32 @@ mod tests {
             total_files: 0,
             bytes_per_second: 0,
             eta_seconds: None,
-            connections: retries.map(|retries| Connections {
-                open: 1,
-                slowest_bytes_per_second: None,
-                retries,
-            }),
+            connections: None,
             attempt,
             error: None,
             updated_at: "2026-11-20T10:00:00Z".parse().unwrap(),
-        };
+        }
+    }
+
+    #[test]
+    fn failures_are_counted_once_a_run_by_the_code_of_their_exit() {
+        let mut count = FailureCount::default();
+        assert!(count.all().all(|(_, runs)| runs == 0));
+        for (attempt, code) in [(1, 69), (1, 69), (2, 65), (3, 65), (4, 1)] {
+            let error = Some(progress::Failure { code, message: "no".into() });
+            count.observe(&Progress { phase: progress::Phase::Failed, error, ..progress(attempt) });
+            count.observe(&progress(attempt + 1));
+        }
+        let counted: Vec<_> = count.all().filter(|(_, runs)| *runs > 0).collect();
+        assert_eq!(counted, [("65", 2), ("69", 1), ("other", 1)]);
+        for (code, (name, _)) in FailureCount::CODES.iter().zip(count.all()) {
+            assert_eq!(code.code().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn retries_add_up_over_the_runs_of_the_fetcher() {
+        let connections = |retries| Connections { open: 1, slowest_bytes_per_second: None, retries };
         let mut count = RetryCount::default();
         for (attempt, retries, total) in [
             (1, Some(0), 0),
@@ -240,7 +309,7 @@ mod tests {
             // Nothing that a file says makes a counter go down.
             (2, Some(2), 8),
         ] {
-            count.observe(&progress(attempt, retries));
+            count.observe(&Progress { connections: retries.map(connections), ..progress(attempt) });
             assert_eq!(count.total(), total, "attempt {attempt}, {retries:?}");
         }
     }

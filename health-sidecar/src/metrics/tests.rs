@@ -52,6 +52,9 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
     phase_times.add(Phase::Waiting, Duration::from_millis(1500));
     phase_times.add(Phase::Fetching, Duration::from_millis(2500));
     let mut probes = ProbeCounts::default();
+    let mut failures = FailureCount::default();
+    let error = Some(progress::Failure { code: 69, message: "no".into() });
+    failures.observe(&Progress { attempt: 1, error, ..fetching() });
     let early = Values {
         phase: Phase::Fetching,
         code: ReasonCode::Fetching,
@@ -61,6 +64,7 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
         receipt: None,
         progress: Some(&progress),
         retries: 3,
+        failures,
         probes: &probes.clone(),
         smoke: SmokeCounts::default(),
         reports: None,
@@ -90,6 +94,7 @@ fn pages(format: Format) -> [(&'static str, String); 2] {
         receipt: Some(&receipt),
         progress: Some(&progress),
         retries: 3,
+        failures,
         probes: &probes,
         smoke,
         reports: Some(&reports),

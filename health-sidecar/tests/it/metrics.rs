@@ -53,7 +53,7 @@ fn parse(text: &str) -> Result<Page, String> {
         let quoted = |label: &str| {
             label.split_once('=').is_some_and(|(name, value)| {
                 let inner = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-                name.bytes().all(|byte| byte.is_ascii_lowercase())
+                name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
                     && inner.is_some_and(|it| !it.contains('"'))
             })
         };

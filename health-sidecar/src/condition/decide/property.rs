@@ -102,7 +102,7 @@ proptest! {
 }
 
 #[test]
-fn a_fetch_is_news_every_ten_percent_and_words_alone_never_are() {
+fn a_fetch_is_news_every_ten_percent_and_words_only_where_they_are_the_cause() {
     let mut decision = Decision::new(Duration::ZERO);
     let (mut now, mut writes) = (Instant::now(), Vec::new());
     let mut tell = |phase, code, words: &str, percent| {
@@ -119,10 +119,15 @@ fn a_fetch_is_news_every_ten_percent_and_words_alone_never_are() {
     tell(Phase::Loading, ReasonCode::AskingServer, "asking", Some(100));
     tell(Phase::Loading, ReasonCode::ServerNotLoaded, "not loaded: 1", Some(100));
     tell(Phase::Loading, ReasonCode::ServerNotLoaded, "not loaded: 2", Some(100));
+    tell(Phase::Loading, ReasonCode::ServerNotLoaded, "not loaded: 2", Some(100));
+    tell(Phase::Loading, ReasonCode::ServerUnclear, "unclear: 1", Some(100));
+    tell(Phase::Loading, ReasonCode::ServerUnclear, "unclear: 2", Some(100));
     tell(Phase::Ready, ReasonCode::Loaded, "loaded", Some(100));
     tell(Phase::Ready, ReasonCode::LoadedInDoubt, "in doubt", Some(100));
     tell(Phase::Draining, ReasonCode::Draining, "draining", None);
     let steps = (0..=10).map(|step| format!("{} %", step * 10));
-    let expected: Vec<_> = steps.chain(["asking", "not loaded: 1", "loaded"].map(str::to_owned)).collect();
+    let expected: Vec<_> = steps
+        .chain(["asking", "not loaded: 1", "not loaded: 2", "unclear: 1", "loaded"].map(str::to_owned))
+        .collect();
     assert_eq!(writes, expected);
 }
