@@ -1,39 +1,32 @@
--- The health of Pods, for Argo CD.
---
--- Argo CD asks this in place of its own check, for every Pod of the cluster. So there are two checks here:
--- `of_any_pod` answers as Argo CD itself would, and `of_model_pod`, for a Pod labelled plimsoll.dev/model-name,
--- says what its model is doing or why it is not there.
---
--- It runs in Argo CD's sandbox, where the base functions and `table` are all there is. No field is taken for
--- granted: a script that fails makes the whole application Unknown.
+-- The health of Pods, for Argo CD, which asks this in place of its own check, for every Pod of the cluster: `of_any_pod` answers
+-- as Argo CD itself would, and `of_model_pod`, for a Pod labelled plimsoll.dev/model-name, says what its model is doing or why it
+-- is not there. The base functions and `table` are all there is in Argo CD's sandbox, and no field is taken for granted: a script
+-- that fails makes the whole application Unknown.
 
 -- Reasons to wait that Argo CD calls errors, beside all that begin with "Err"; and those that it overlooks.
 local ERRORS = {
-  ConfigPodSandboxError = true, CrashLoopBackOff = true, CreateContainerConfigError = true,
-  CreateContainerError = true, CreatePodSandboxError = true, ImageInspectError = true, ImagePullBackOff = true,
-  KillContainerError = true, KillPodSandboxError = true, PostStartHookError = true, PreCreateHookError = true,
-  PreStartHookError = true, RemoveContainerError = true, ResizePodInPlaceError = true, RunContainerError = true,
+  ConfigPodSandboxError = true, CrashLoopBackOff = true, CreateContainerConfigError = true, CreateContainerError = true,
+  CreatePodSandboxError = true, ImageInspectError = true, ImagePullBackOff = true, KillContainerError = true,
+  KillPodSandboxError = true, PostStartHookError = true, PreCreateHookError = true, PreStartHookError = true,
+  RemoveContainerError = true, ResizePodInPlaceError = true, RunContainerError = true,
 }
 local OVERLOOKED_ERRORS = { InvalidImageName = true, RegistryUnavailable = true, SignatureValidationFailed = true }
 
 local FETCHERS = { fetcher = true, ["storage-initializer"] = true }
 -- The fetcher's exit codes.
 local CAUSES = {
-  [64] = "wrong configuration", [65] = "a checksum, size or signature is wrong",
-  [66] = "model, version or file not found", [69] = "registry or store unreachable",
-  [70] = "internal error", [73] = "not enough space on the volume",
-  [74] = "cannot read or write the volume", [75] = "interrupted",
-  [77] = "access denied by the registry or store",
+  [64] = "wrong configuration", [65] = "a checksum, size or signature is wrong", [66] = "model, version or file not found",
+  [69] = "registry or store unreachable", [70] = "internal error", [73] = "not enough space on the volume",
+  [74] = "cannot read or write the volume", [75] = "interrupted", [77] = "access denied by the registry or store",
 }
 -- Another attempt does not help against these; the others count as a failure after so many attempts.
 local FINAL = { [64] = true, [65] = true, [66] = true, [73] = true, [77] = true }
 local PATIENT_ATTEMPTS = 3
+-- What the sidecar may say of a fetched model and waiting does not help against.
+local FAULTS = { FileNotInPlace = true, OtherModel = true, ReceiptInconsistent = true, ReceiptMissing = true, SmokeFailed = true }
 
 local function get(object, ...)
-  for _, key in ipairs({ ... }) do
-    if type(object) ~= "table" then return nil end
-    object = object[key]
-  end
+  for _, key in ipairs({ ... }) do object = type(object) == "table" and object[key] or nil end
   return object
 end
 local function typed(kind, default, value) return type(value) == kind and value or default end
@@ -61,6 +54,12 @@ local init_containers = list(obj, "status", "initContainerStatuses")
 local containers = list(obj, "status", "containerStatuses")
 
 local function ready(condition) return text(condition, "type") == "Ready" and condition end
+-- What the sidecar wrote down, where it may, of a model that is not loaded.
+local function not_loaded(condition)
+  local is_said = text(condition, "type") == "plimsoll.dev/ModelReady" and text(condition, "status") == "False"
+  return is_said and text(condition, "message") ~= "" and condition
+end
+local report = first(not_loaded, conditions)
 local function reason_to_wait(container) return text(container, "state", "waiting", "reason") end
 local function is_error(reason) return ERRORS[reason] or starts_with(reason, "Err") end
 local function ended(container) return get(container, "state", "terminated") end
@@ -90,8 +89,7 @@ local function of_any_pod()
     if text(first(ready, conditions), "status") == "True" then return "Healthy", pod_message end
     return first(ended_before, containers) and "Degraded" or "Progressing", pod_message
   end
-  local has_an_end = policy == "OnFailure" or policy == "Never"
-  return phase == "Running" and has_an_end and "Progressing" or "Unknown", pod_message
+  return phase == "Running" and (policy == "OnFailure" or policy == "Never") and "Progressing" or "Unknown", pod_message
 end
 
 local labels = get(obj, "metadata", "labels")
@@ -142,7 +140,8 @@ local function of_fetcher(container)
   if is_running and is_final then
     return "Degraded", cause(container, ending) .. " (attempt " .. attempt - 1 .. " failed, fetching again)"
   elseif is_running then
-    return "Progressing", titled("fetching" .. (attempt > 1 and " (attempt " .. attempt .. ")" or ""))
+    local counted = "fetching" .. (attempt > 1 and " (attempt " .. attempt .. ")" or "")
+    return "Progressing", titled(text(report, "reason") == "Fetching" and text(report, "message") or counted)
   elseif is_final then
     return "Degraded", cause(container, ending)
   elseif has_failed(ending) then
@@ -152,15 +151,17 @@ local function of_fetcher(container)
 end
 local function of_ended(container)
   local ending = ended(container) or ended_before(container)
-  local is_failure = has_failed(ending) or policy == "Always" and ending
-  return is_failure and not not_ready_since(container) and "Degraded", cause_and_restarts(container, ending)
+  local is_failure = (has_failed(ending) or policy == "Always" and ending) and not not_ready_since(container)
+  return is_failure and "Degraded", cause_and_restarts(container, ending)
 end
 local function of_running(container)
   if get(container, "state", "running") == nil then return nil end
   if policy ~= "Always" then return "Progressing", titled("running") end
   local since = not_ready_since(container)
-  if since then return "Degraded", titled("not ready since " .. since .. ", was serving before") end
-  return "Progressing", titled("loading into server")
+  local loading = report and text(report, "message") or "loading into server"
+  local before = "not ready since " .. (since or "") .. ", was serving before"
+  if since then return "Degraded", titled(joined(before, report and loading or "")) end
+  return FAULTS[text(report, "reason")] and "Degraded" or "Progressing", titled(loading)
 end
 local STEPS = {
   { of_unscheduled, conditions }, { of_blocked, init_containers, containers }, { of_fetcher, init_containers },
