@@ -6,8 +6,10 @@
 )]
 
 mod argocd;
+mod canary;
 mod catalog;
 mod cli;
+mod cluster;
 mod confinement;
 mod containers;
 mod crashes;
@@ -24,8 +26,11 @@ mod memory;
 mod metrics;
 mod mlflow;
 mod model_servers;
+mod monitoring;
 mod namespaces;
 mod page;
+mod pipelines;
+mod postgres;
 mod resume;
 mod s3;
 mod secrets;

@@ -4,6 +4,7 @@
 mod environments;
 mod pod_security;
 mod status_reporting;
+mod validation;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -69,6 +69,7 @@ fn prometheus_own_tools_read_every_page() {
         "plimsoll_phase_seconds counter seconds 9",
         "plimsoll_time_to_ready_seconds gauge seconds 1",
         "plimsoll_fetch_integrity gauge - 1",
+        "plimsoll_fetch_failures counter - 10",
         "plimsoll_fetch_retries counter - 1",
         "plimsoll_probe_duration_seconds histogram seconds 11",
         "plimsoll_probes counter - 3",

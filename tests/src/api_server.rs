@@ -33,8 +33,7 @@ impl ApiServer {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        let (etcd, program) =
-            (tools::debian_package("etcd-server", "/usr/bin/etcd"), tools::kube_apiserver());
+        let (etcd, program) = (tools::debian_package("etcd-server", "/usr/bin/etcd"), tools::kubernetes());
         let folder = tempfile::tempdir().expect("a folder for the server");
         let path = |name: &str| folder.path().join(name);
         let [port, client, peer] = [free_port(), free_port(), free_port()];
@@ -61,6 +60,7 @@ impl ApiServer {
             .expect("a new file");
         let mut command = Command::new(program);
         command
+            .arg("kube-apiserver")
             .arg("--token-auth-file")
             .arg(path("tokens.csv"))
             .arg("--cert-dir")
@@ -101,6 +101,27 @@ impl ApiServer {
         let (status, answer) = self.ask(ADMINISTRATOR, method, path, body);
         assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
         answer
+    }
+
+    /// `kubectl`, as whoever may do everything.
+    ///
+    /// # Panics
+    /// When there is nowhere to write the file that says where the server is.
+    pub fn kubectl(&self) -> Command {
+        let place = self.folder.path().join("kubeconfig");
+        let cluster = json!({
+            "server": format!("https://127.0.0.1:{}", self.port), "certificate-authority": self.authority(),
+        });
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "here",
+            "clusters": [{"name": "here", "cluster": cluster}],
+            "users": [{"name": "here", "user": {"token": ADMINISTRATOR}}],
+            "contexts": [{"name": "here", "context": {"cluster": "here", "user": "here"}}],
+        });
+        fs::write(&place, config.to_string()).expect("a new file");
+        let mut command = Command::new(tools::kubernetes());
+        command.arg("kubectl").arg("--kubeconfig").arg(place);
+        command
     }
 
     /// What it answers to the owner of a token.

@@ -56,7 +56,7 @@ fn build_for_images(programs: &[&str]) -> PathBuf {
 
 /// `cargo test` describes the tested package to the test through variables. Build scripts of dependencies look
 /// at the same names and would take a second build, with other values, for a reason to build all over.
-fn as_a_person_calls(command: &mut Command) -> &mut Command {
+pub(crate) fn as_a_person_calls(command: &mut Command) -> &mut Command {
     let describes_a_package = |name: &str| {
         ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
             .iter()

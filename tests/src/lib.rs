@@ -5,7 +5,7 @@
 //! * [`binaries`]: builds the programs under test.
 //! * [`process`]: a child process with a log, a readiness deadline and a certain end.
 //! * [`api_server`]: a real Kubernetes API server.
-//! * [`mlflow_server`], [`s3_server`], [`gcs_server`], [`model_server`], [`web_server`]: one real server each, on loopback.
+//! * [`mlflow_server`], [`postgres_server`], [`s3_server`], [`gcs_server`], [`model_server`], [`web_server`]: one real server each, on loopback.
 //! * [`fault_server`]: a server that misbehaves to order, for what no real one can be made to show.
 //! * [`fault_proxy`]: a proxy that damages what a real server answers; [`faults`]: everything it does, as a table.
 //! * [`crashes`]: ends the fetcher at every stage and counts what that cost.
@@ -33,9 +33,11 @@ pub mod http;
 pub mod load;
 pub mod mlflow_server;
 pub mod model_server;
+pub mod node;
 pub mod noise;
 pub mod places;
 pub mod poll;
+pub mod postgres_server;
 pub mod process;
 pub mod ready_sidecar;
 pub mod s3_server;

@@ -20,13 +20,18 @@ mod python;
 pub use debian::debian_package;
 pub use docker::{Docker, docker};
 pub use python::{
-    Environment, grpc_python, kserve_python, kserve_server_python, metrics_python, mlserver_python, python,
-    signing_python, transfer_python, triton,
+    Environment, grpc_python, kserve_python, kserve_server_python, manifests_python, metrics_python,
+    mlserver_python, python, signing_python, transfer_python, triton,
 };
 
 /// Kustomize, which renders the manifests as `kubectl apply -k` and Argo CD do.
 pub fn kustomize() -> PathBuf {
     go_program("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "v5.8.1")
+}
+
+/// What is wrong with workflows of GitHub Actions.
+pub fn actionlint() -> PathBuf {
+    go_program("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", "v1.7.7")
 }
 
 /// An S3-compatible server over a folder, with signatures, checksums and conditional requests.
@@ -39,18 +44,64 @@ pub fn fake_gcs_server() -> PathBuf {
     go_program("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1")
 }
 
-/// The Kubernetes API server. It is built here, which takes some minutes, as there is no package of it.
-pub fn kube_apiserver() -> PathBuf {
-    let program = places::tools().join("bin/kube-apiserver");
-    let source = places::data("apiserver");
+/// Kubernetes, all its parts in one program: the first argument says which. It is built here, which takes some minutes, as there
+/// is no package of it.
+pub fn kubernetes() -> PathBuf {
+    go_folder("kubernetes", "kubernetes")
+}
+
+/// The source of a Go module, such as the manifests that it comes with.
+pub fn go_module(module: &str, version: &str) -> PathBuf {
+    assert!(process::on_path("go"), "expected Go on PATH to fetch {module}; install Go 1.25 or later");
+    let mut go = Command::new("go");
+    go.args(["mod", "download", "-json", &format!("{module}@{version}")]).current_dir("/");
+    let answer: serde_json::Value =
+        serde_json::from_str(&process::run(&mut go)).expect("go says where it is");
+    PathBuf::from(answer["Dir"].as_str().expect("go says where it is"))
+}
+
+/// Argo CD's own judgement on the health of objects: see `tests/data/argocd-health`.
+pub fn argocd_health() -> PathBuf {
+    go_folder("argocd-health", "argocd-health")
+}
+
+/// Grafana's own types, which take a dashboard or say why not: see `tests/data/grafana`.
+pub fn grafana() -> PathBuf {
+    go_folder("grafana", "grafana")
+}
+
+/// What Argo Rollouts makes of a measurement: see `tests/data/analysis`.
+pub fn analysis() -> PathBuf {
+    go_folder("analysis", "analysis")
+}
+
+/// The controller of Argo Rollouts.
+pub fn rollouts_controller() -> PathBuf {
+    let program = places::tools().join("bin/rollouts-controller");
+    let source = places::data("analysis");
     let version = fs::read_to_string(source.join("go.mod")).expect("go.mod is there");
-    once("kube-apiserver", &version, || {
-        let mut go = Command::new("go");
-        go.args(["build", "-ldflags", "-s -w", "-o"]).arg(&program).arg(".");
+    once("rollouts-controller", &version, || {
         assert!(
             process::on_path("go"),
-            "expected Go on PATH to build kube-apiserver; install Go 1.25 or later"
+            "expected Go on PATH to build Argo Rollouts; install Go 1.25 or later"
         );
+        let mut go = Command::new("go");
+        go.args(["build", "-ldflags", "-s -w", "-o"]).arg(&program);
+        go.arg("github.com/argoproj/argo-rollouts/cmd/rollouts-controller");
+        process::run(go.current_dir(&source));
+    });
+    program
+}
+
+/// Builds the program in a folder of `tests/data`.
+fn go_folder(name: &str, folder: &str) -> PathBuf {
+    let program = places::tools().join("bin").join(name);
+    let source = places::data(folder);
+    let text = |file: &str| fs::read_to_string(source.join(file)).expect("the source is there");
+    once(name, &(text("go.mod") + &text("main.go")), || {
+        assert!(process::on_path("go"), "expected Go on PATH to build {name}; install Go 1.25 or later");
+        let mut go = Command::new("go");
+        go.args(["build", "-ldflags", "-s -w", "-o"]).arg(&program).arg(".");
         process::run(go.current_dir(&source));
     });
     program

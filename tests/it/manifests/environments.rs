@@ -13,17 +13,17 @@ use super::pod_security;
 
 const SERVICES: [&str; 3] = ["churn-prediction", "fraud-detection", "recommendation"];
 
-fn k8s(path: &str) -> PathBuf {
+pub fn k8s(path: &str) -> PathBuf {
     places::workspace().join("k8s").join(path)
 }
 
-fn build(folder: &Path) -> Vec<Value> {
+pub fn build(folder: &Path) -> Vec<Value> {
     let text = process::run(Command::new(tools::kustomize()).arg("build").arg(folder));
     serde_saphyr::from_multiple(&text).unwrap()
 }
 
 /// The base with these components, as an overlay of somebody's would have it.
-fn with_components(components: &[String]) -> Vec<Value> {
+pub fn with_components(components: &[String]) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(k8s(""), folder.path().join("k8s")).unwrap();
     let overlay = folder.path().join("overlay");
@@ -40,7 +40,7 @@ fn with_components(components: &[String]) -> Vec<Value> {
 }
 
 /// Every component that stands on the base, by its path below `components`.
-fn components() -> Vec<String> {
+pub fn components() -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![k8s("components")];
     while let Some(folder) = folders.pop() {
@@ -162,6 +162,7 @@ fn every_overlay_builds_and_a_promotion_is_one_line() {
             }
             let text = fs::read_to_string(folder.join("kustomization.yaml")).unwrap();
             assert_eq!(text.matches("model_version=").count(), 1, "{service}");
+            assert_edited_in_one_line(&text);
             let config = objects.iter().find(|object| object["data"]["model_version"].is_string()).unwrap();
             let version = config["data"]["model_version"].as_str().unwrap();
             // The hooks run before the ConfigMap is there, so they have it by value.
@@ -170,6 +171,25 @@ fn every_overlay_builds_and_a_promotion_is_one_line() {
             assert!(variables.contains(&json!({"name": "MODEL_VERSION", "value": version})), "{hook}");
         }
     }
+}
+
+/// What a pipeline does with such a file changes one line of it: the file is as kustomize writes it.
+fn assert_edited_in_one_line(text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kustomization.yaml");
+    fs::write(&path, text).unwrap();
+    let mut edit = Command::new(tools::kustomize());
+    edit.args(["edit", "set", "configmap", "model", "--from-literal=model_version=v9.9"]);
+    process::run(edit.current_dir(folder.path()));
+    let edited = fs::read_to_string(&path).unwrap();
+    let changed: Vec<_> =
+        text.lines().zip(edited.lines()).filter(|(before, after)| before != after).collect();
+    assert_eq!(
+        changed.iter().map(|(_, after)| *after).collect::<Vec<_>>(),
+        ["  - model_version=v9.9"],
+        "{edited}"
+    );
+    assert_eq!(text.lines().count(), edited.lines().count());
 }
 
 #[test]

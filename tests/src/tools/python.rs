@@ -77,6 +77,11 @@ pub fn metrics_python() -> Environment {
     environment("venv-metrics", "metrics/requirements.txt")
 }
 
+/// Kubernetes' own schemas, which manifests are held to.
+pub fn manifests_python() -> Environment {
+    environment("venv-manifests", "manifests/requirements.txt")
+}
+
 /// KServe's own model server.
 pub fn kserve_server_python() -> Environment {
     environment("venv-kserve-server", "kserve-server/requirements.txt")
