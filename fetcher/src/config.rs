@@ -1,10 +1,9 @@
 //! What a run is to do, checked as a whole before any socket or file is touched.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Parser as _;
-use handoff::{Integrity, Layout, ModelDigest, ModelId};
+use handoff::Layout;
 
 use crate::cli::{
     Cli, Command, DigestPinArgs, FetchArgs, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs, TrustArgs,
@@ -12,159 +11,19 @@ use crate::cli::{
 };
 use crate::connection::Network;
 use crate::credentials::{Environment, MlflowCredentials, PostgresCredentials, S3Settings};
-use crate::name::{ModelName, NameError, VersionName, VersionRef};
+use crate::name::{NameError, VersionRef};
 use crate::reference::ModelRef;
-use crate::report::OutputFormat;
 use crate::signature::SIGNATURE_NAME;
-use crate::uri::{RegistryUri, StoreUri, UriError};
+use crate::uri::{RegistryUri, UriError};
 
-/// What stands for the version of a model that was named by its address alone.
-pub const UNVERSIONED: &str = "unversioned";
-/// Where the kubelet reads a container's last words.
-pub const TERMINATION_LOG: &str = "/dev/termination-log";
+mod job;
+mod reference;
 
-/// A run.
-#[derive(Debug)]
-pub enum Job {
-    /// Fetch one model, or several in turn.
-    Pull(Vec<Pull>),
-    /// Print a plan.
-    Resolve(Resolve),
-    /// Check a directory against its receipt, and against its signature.
-    Verify(Verify),
-    /// Print digests of a directory.
-    Digest(PathBuf),
-    /// Add a version to a catalog.
-    Publish(Publish),
-}
-
-impl Job {
-    /// Where the outcome of this run goes, if it is one that a Pod waits for.
-    pub fn termination_log(&self) -> Option<TerminationLog> {
-        match self {
-            Self::Pull(pulls) => pulls.first().map(|pull| pull.termination_log.clone()),
-            Self::Resolve(job) => Some(job.termination_log.clone()),
-            Self::Verify(_) | Self::Digest(_) | Self::Publish(_) => None,
-        }
-    }
-}
-
-/// A fetch.
-#[derive(Debug)]
-pub struct Pull {
-    /// Which model, and what it must be.
-    pub wanted: Wanted,
-    /// Where to put it.
-    pub layout: Layout,
-    /// The most connections at the same time.
-    pub connections: usize,
-    /// Bytes that buffers may take up.
-    pub memory: u64,
-    /// Bytes per second below which a connection is cut.
-    pub slowest: u64,
-    /// How to reach registries and stores.
-    pub network: Network,
-    /// Where the outcome goes.
-    pub termination_log: TerminationLog,
-}
-
-/// A directory to check.
-#[derive(Debug)]
-pub struct Verify {
-    /// Where it is.
-    pub layout: Layout,
-    /// Whose signature it must have, and where that is.
-    pub signed: Option<Signed>,
-}
-
-/// A signature that must be there.
-#[derive(Debug)]
-pub struct Signed {
-    /// Who must have made it.
-    pub trusted: TrustFiles,
-    /// Its file.
-    pub signature: PathBuf,
-}
-
-/// Files that hold whom a deployment trusts, at least one of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrustFiles {
-    /// Public keys.
-    pub key: Option<PathBuf>,
-    /// Certificate authorities.
-    pub certificate: Option<PathBuf>,
-    /// Somebody who signs without a key.
-    pub identity: Option<TrustedIdentity>,
-}
-
-/// Somebody whom a Sigstore vouches for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrustedIdentity {
-    /// The Sigstore's authorities and logs.
-    pub root: PathBuf,
-    /// Who.
-    pub identity: String,
-    /// By whose word.
-    pub issuer: String,
-}
-
-/// Which model, and what it must be.
-#[derive(Debug)]
-pub struct Wanted {
-    /// Which model.
-    pub reference: ModelRef,
-    /// The digest it must have.
-    pub pinned: Option<ModelDigest>,
-    /// The weakest rung that is accepted for a file.
-    pub least: Integrity,
-    /// Whose signature it must have.
-    pub trusted: Option<TrustFiles>,
-    /// The most bytes that it may have.
-    pub largest: u64,
-}
-
-/// A plan to print.
-#[derive(Debug)]
-pub struct Resolve {
-    /// Which model, and what it must be.
-    pub wanted: Wanted,
-    /// In which form.
-    pub output: OutputFormat,
-    /// How to reach registries and stores.
-    pub network: Network,
-    /// Where the outcome goes.
-    pub termination_log: TerminationLog,
-}
-
-/// A version to add to a catalog.
-#[derive(Debug)]
-pub struct Publish {
-    /// Where the files are.
-    pub directory: PathBuf,
-    /// The catalog.
-    pub catalog: StoreUri,
-    /// Name of the model.
-    pub name: ModelName,
-    /// Version to make.
-    pub version: VersionName,
-    /// Qualities for the descriptor.
-    pub metrics: BTreeMap<String, f64>,
-    /// Provenance for the descriptor.
-    pub source: BTreeMap<String, String>,
-    /// Aliases to point at the version.
-    pub aliases: Vec<VersionName>,
-    /// How to reach the catalog.
-    pub network: Network,
-}
-
-/// Where the one-line outcome goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TerminationLog {
-    /// [`TERMINATION_LOG`], if it is there: outside a Pod it is not, and must not be made.
-    IfPresent(PathBuf),
-    /// A file that was asked for by name.
-    Always(PathBuf),
-}
+pub use job::{
+    Job, Publish, Pull, Resolve, Signed, TERMINATION_LOG, TerminationLog, TrustFiles, TrustedIdentity,
+    Verify, Wanted,
+};
+use reference::{REGISTRY, VERSION, reference};
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -203,10 +62,6 @@ pub enum ConfigError {
     },
 }
 
-const REGISTRY: &str = "--registry (MODEL_REGISTRY)";
-const NAME: &str = "--model-name (MODEL_NAME)";
-const VERSION: &str = "--model-version (MODEL_VERSION)";
-const URI: &str = "--uri (MODEL_URI)";
 const NO_CREDENTIALS: &str = "give credentials by the environment: MLFLOW_TRACKING_USERNAME and _PASSWORD, AWS_ACCESS_KEY_ID …, or PGUSER …";
 
 impl ConfigError {
@@ -334,81 +189,6 @@ fn wanted(
         trusted: trust_files(trust)?,
         largest: pin.max_size.0,
     })
-}
-
-fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Result<ModelRef, ConfigError> {
-    let registry = given(args.registry);
-    let Some(uri) = given(args.uri) else {
-        let registry = registry.ok_or(ConfigError::Missing {
-            setting: REGISTRY,
-            hint: "name a registry, or give the model's address with --uri (MODEL_URI)",
-        })?;
-        let registry = self::registry(&registry, environment)?;
-        let (name, version) = name_and_version(args.model_name, args.model_version)?;
-        return Ok(ModelRef::Registered { registry, name, version });
-    };
-    if let Some(in_registry) = uri.strip_prefix("models:/") {
-        return mlflow_reference(in_registry, registry, environment);
-    }
-    let uri: StoreUri = uri.parse().map_err(|source| ConfigError::Uri { setting: URI, source })?;
-    let name = given(args.model_name).unwrap_or_else(|| uri.display_name());
-    let version = given(args.model_version).unwrap_or_else(|| UNVERSIONED.to_owned());
-    Ok(ModelRef::Uri { uri, model: ModelId { name, version } })
-}
-
-fn registry(text: &str, environment: Environment<'_>) -> Result<RegistryUri, ConfigError> {
-    let registry = text.parse().map_err(|source| ConfigError::Uri { setting: REGISTRY, source })?;
-    // Postgres' own clients would ask the system who runs them, and an image knows no names.
-    if text.starts_with("postgres") && environment("PGUSER").is_none() {
-        let hint = "name a role that may read the view, and its password in PGPASSWORD or PGPASSFILE";
-        return Err(ConfigError::Missing { setting: "PGUSER", hint });
-    }
-    Ok(registry)
-}
-
-/// `models:/name/version` or `models:/name@alias`, as MLflow writes them.
-fn mlflow_reference(
-    text: &str,
-    registry: Option<String>,
-    environment: Environment<'_>,
-) -> Result<ModelRef, ConfigError> {
-    let server = registry
-        .or_else(|| environment("MLFLOW_TRACKING_URI").map(|server| format!("mlflow+{server}")))
-        .ok_or(ConfigError::Missing {
-            setting: REGISTRY,
-            hint: "set MODEL_REGISTRY or MLFLOW_TRACKING_URI",
-        })?;
-    let registry = self::registry(&server, environment)?;
-    let (name, version) = match (text.rsplit_once('@'), text.rsplit_once('/')) {
-        (Some((name, alias)), _) => (name, format!("@{alias}")),
-        (None, Some((name, version))) => (name, version.to_owned()),
-        (None, None) => {
-            return Err(ConfigError::Unusable {
-                problem: format!("{URI} names no version"),
-                hint: "write models:/name/version or models:/name@alias",
-            });
-        }
-    };
-    let (name, version) = name_and_version(Some(name.to_owned()), Some(version))?;
-    Ok(ModelRef::Registered { registry, name, version })
-}
-
-fn name_and_version(
-    name: Option<String>,
-    version: Option<String>,
-) -> Result<(ModelName, VersionRef), ConfigError> {
-    let missing = |setting| ConfigError::Missing { setting, hint: "name the model and its version" };
-    let name = given(name).ok_or(missing(NAME))?;
-    let version = given(version).ok_or(missing(VERSION))?;
-    let name = name.parse().map_err(|source| ConfigError::Name { setting: NAME, source })?;
-    if version == "latest" {
-        return Err(ConfigError::Unusable {
-            problem: format!("{VERSION} is `latest`, which may mean another model tomorrow"),
-            hint: "name a version, or an alias as `@alias`",
-        });
-    }
-    let version = version.parse().map_err(|source| ConfigError::Name { setting: VERSION, source })?;
-    Ok((name, version))
 }
 
 fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, ConfigError> {

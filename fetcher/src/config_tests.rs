@@ -1,4 +1,5 @@
 use super::*;
+use handoff::ModelId;
 
 fn parse(words: &[&str]) -> Result<Job, ConfigError> {
     let cli = Cli::try_parse_from(["fetcher"].iter().chain(words)).unwrap();

@@ -209,5 +209,6 @@ fn manifest_file(signed: &SignedFile) -> ManifestFile {
         size: signed.size(),
         digests: signed.digests.iter().map(digest).collect(),
         uri: None,
+        unpack: None,
     }
 }

@@ -17,6 +17,7 @@
 //! [`signature`] says who vouches for a model, [`volume`] is the directory that is filled, [`memory`] what the container leaves for it, [`retry`] the one retry budget,
 //! [`error`] the exit code of it all.
 
+pub mod archive;
 pub mod catalog;
 pub mod chain;
 pub mod cli;

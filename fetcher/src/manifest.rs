@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use handoff::{Integrity, ModelDigest, SafePath, Sha256Digest};
 
+use crate::archive::Unpack;
 use crate::uri::StoreUri;
 use crate::verify::content_digest::ContentDigest;
 
@@ -51,6 +52,8 @@ pub struct ManifestFile {
     pub digests: Vec<PartDigest>,
     /// Where its bytes are, if they are not beside the others.
     pub uri: Option<StoreUri>,
+    /// How it is unpacked, if it is an archive of the model's files.
+    pub unpack: Option<Unpack>,
 }
 
 /// The digest of a file or of a part of it.
@@ -66,7 +69,7 @@ impl ManifestFile {
     /// A file of which the digest of the whole is known.
     pub fn new(path: SafePath, digest: impl Into<ContentDigest>) -> Self {
         let digests = vec![PartDigest { range: None, digest: digest.into() }];
-        Self { path, size: None, digests, uri: None }
+        Self { path, size: None, digests, uri: None, unpack: None }
     }
 }
 

@@ -11,6 +11,7 @@ use handoff::layout::STATE_DIR_NAME;
 use handoff::{Integrity, ModelDigest, ModelId, Resolved, SafePath};
 use serde::Serialize;
 
+use crate::archive::Unpack;
 use crate::manifest::{Manifest, ManifestFile, Others, PartDigest};
 use crate::resolve::Location;
 use crate::store::{Class, Identity, Listing, RemoteFile};
@@ -51,6 +52,9 @@ pub struct PlannedFile {
     pub expected: Vec<Expected>,
     /// Where its bytes are.
     pub source: Source,
+    /// How it is unpacked, if it is an archive of the model's files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpack: Option<Unpack>,
 }
 
 impl PlannedFile {
@@ -329,7 +333,8 @@ fn described(manifest: &Manifest, uri: &StoreUri) -> Vec<PlannedFile> {
         let elsewhere = file.uri.as_ref().and_then(|uri| uri.split_file().ok());
         let (store, path) = elsewhere.unwrap_or_else(|| (uri.clone(), file.path.clone()));
         let source = Source { store, path, identity: None };
-        PlannedFile { path: file.path.clone(), size: file.size, expected: Vec::new(), source }
+        let (path, unpack) = (file.path.clone(), file.unpack.clone());
+        PlannedFile { path, size: file.size, expected: Vec::new(), source, unpack }
     };
     manifest.files.iter().map(plan).collect()
 }
@@ -345,6 +350,7 @@ fn listed(listing: &Listing, uri: &StoreUri) -> Vec<PlannedFile> {
         size: file.size,
         expected: Vec::new(),
         source: Source { store: folder.clone(), path: file.path.clone(), identity: file.identity.clone() },
+        unpack: None,
     };
     listing.files().iter().map(plan).collect()
 }

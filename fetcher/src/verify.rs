@@ -333,7 +333,7 @@ mod tests {
         let path: SafePath = "m.bin".parse().unwrap();
         let source = Source { store: "s3://b".parse().unwrap(), path: path.clone(), identity: None };
         let expected = content.map(|content| Expected::whole(Sha256Digest::of(content), Integrity::Registry));
-        PlannedFile { path, size, expected: expected.into_iter().collect(), source }
+        PlannedFile { path, size, expected: expected.into_iter().collect(), source, unpack: None }
     }
 
     fn finish(planned: &PlannedFile, content: &[u8]) -> Result<VerifiedFile, VerifyError> {

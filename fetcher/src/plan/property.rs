@@ -54,6 +54,7 @@ fn described(elsewhere: bool) -> impl Strategy<Value = Vec<ManifestFile>> {
             size,
             digests,
             uri: uri.filter(|_| elsewhere),
+            unpack: None,
         };
         names.into_iter().zip(said).map(file).collect()
     })

@@ -22,7 +22,7 @@ fn planned(name: &str, size: Option<usize>, content: &[u8]) -> PlannedFile {
     let expected = Expected::whole(Sha256Digest::of(content), Integrity::Registry);
     let source = Source { store: "s3://b".parse().unwrap(), path: path.clone(), identity: None };
     let size = size.map(|size| u64::try_from(size).unwrap());
-    PlannedFile { path, size, expected: vec![expected], source }
+    PlannedFile { path, size, expected: vec![expected], source, unpack: None }
 }
 
 fn place(path: &Path) -> Place {

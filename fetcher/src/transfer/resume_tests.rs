@@ -112,7 +112,7 @@ fn model(files: &[(usize, Known, Left)], rng: &mut Rng) -> (Plan, BTreeMap<Strin
         let path: SafePath = name.parse().unwrap();
         contents.insert(name, content);
         let source = Source { store: store.clone(), path: path.clone(), identity };
-        PlannedFile { path, size: u64::try_from(*size).ok(), expected, source }
+        PlannedFile { path, size: u64::try_from(*size).ok(), expected, source, unpack: None }
     });
     let files = planned.collect();
     let resolved = Resolved { registry: "uri".into(), version: "v".into(), uri: store.to_string() };

@@ -181,7 +181,7 @@ mod tests {
             resolved,
             digest: None,
             signer: None,
-            files: vec![PlannedFile { path, size: Some(size), expected: vec![], source }],
+            files: vec![PlannedFile { path, size: Some(size), expected: vec![], source, unpack: None }],
         }
     }
 

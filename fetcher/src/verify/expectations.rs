@@ -130,7 +130,7 @@ mod tests {
     fn outcome(expected: Vec<Expected>, content: &[u8]) -> Result<(), String> {
         let path: handoff::SafePath = "m.bin".parse().unwrap();
         let source = Source { store: "s3://b".parse().unwrap(), path: path.clone(), identity: None };
-        let planned = PlannedFile { path, size: None, expected, source };
+        let planned = PlannedFile { path, size: None, expected, source, unpack: None };
         let mut results = [1, 3, 1000].map(|step| {
             let mut expectations = Expectations::new(&planned.expected);
             content.chunks(step).for_each(|chunk| expectations.update(chunk));
