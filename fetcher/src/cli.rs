@@ -8,6 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use handoff::{Integrity, ModelDigest, duration};
 
+use crate::filter::{Patterns, Preset};
 use crate::report::OutputFormat;
 use crate::report::log::LogFormat;
 use handoff::ByteSize;
@@ -66,10 +67,25 @@ pub struct ReferenceArgs {
     pub uri: Option<String>,
 }
 
+/// Which files of the model are wanted.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
+    /// Fetch only files whose path matches one of these patterns: with commas between, or a JSON array. `*` stands for `/`
+    /// too [default: STORAGE_ALLOW_PATTERNS, or all].
+    #[arg(long, env = "FETCHER_INCLUDE", value_name = "PATTERNS")]
+    pub include: Option<Patterns>,
+    /// Leave out files whose path matches one of these [default: STORAGE_IGNORE_PATTERNS, or none].
+    #[arg(long, env = "FETCHER_EXCLUDE", value_name = "PATTERNS")]
+    pub exclude: Option<Patterns>,
+    /// Leave out the weights in other formats than this.
+    #[arg(long, env = "FETCHER_PRESET", value_name = "FORMAT")]
+    pub preset: Option<Preset>,
+}
+
 /// Which digest the model must have.
 #[derive(Debug, Args)]
 pub struct DigestPinArgs {
-    /// Digest that the whole model must have; see `fetcher digest`.
+    /// Digest that the model, or what is fetched of it, must have; see `fetcher digest`.
     #[arg(long, env = "MODEL_DIGEST", value_name = "sha256:HEX")]
     pub digest: Option<ModelDigest>,
     /// Weakest acceptable evidence for a file: recorded, store, manifest, registry, signed, pinned.
@@ -171,6 +187,9 @@ pub struct PullArgs {
     /// Which model.
     #[command(flatten)]
     pub reference: ReferenceArgs,
+    /// Which of its files are wanted.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Which digest it must have.
     #[command(flatten)]
     pub pin: DigestPinArgs,
@@ -194,6 +213,9 @@ pub struct ResolveArgs {
     /// Which model.
     #[command(flatten)]
     pub reference: ReferenceArgs,
+    /// Which of its files are wanted.
+    #[command(flatten)]
+    pub filter: FilterArgs,
     /// Which digest it must have.
     #[command(flatten)]
     pub pin: DigestPinArgs,

@@ -49,10 +49,12 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
     }
     if registered.is_none_or(|manifest| manifest.others != Others::None) {
         manifests.extend(reader.sums().await?);
-        // A digest over the whole vouches for every file.
-        if wanted.pinned.or(registered.and_then(|manifest| manifest.digest)).is_none() {
+        // A digest over the whole vouches for every file, if all are fetched.
+        let whole = files.iter().all(|file| wanted.filter.selects(&file.path));
+        let digest = registered.and_then(|manifest| manifest.digest).filter(|_| whole);
+        if wanted.pinned.or(digest).is_none() {
             let known: Vec<_> = manifests.iter().chain(registered).collect();
-            manifests.extend(reader.checksums(&listing, &known).await?);
+            manifests.extend(reader.checksums(&listing, &known, &wanted.filter).await?);
         }
     }
     Ok(Plan::make(Input {
@@ -62,6 +64,7 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
         listing,
         manifests,
         signer,
+        filter: wanted.filter.clone(),
         pinned: wanted.pinned,
         least: wanted.least,
         largest: wanted.largest,

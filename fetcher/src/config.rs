@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Parser as _;
-use handoff::Layout;
+use handoff::{Layout, Selection};
 
 use crate::cli::{
-    Cli, Command, DigestPinArgs, FetchArgs, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs, TrustArgs,
-    VerifyArgs,
+    Cli, Command, DigestPinArgs, FetchArgs, FilterArgs, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs,
+    TrustArgs, VerifyArgs,
 };
 use crate::connection::Network;
 use crate::credentials::{Environment, MlflowCredentials, PostgresCredentials, S3Settings};
+use crate::filter::{Filter, Patterns, Preset};
 use crate::name::{NameError, VersionRef};
 use crate::reference::ModelRef;
 use crate::signature::SIGNATURE_NAME;
@@ -83,16 +84,16 @@ pub fn job(cli: Cli, environment: Environment<'_>) -> Result<Job, ConfigError> {
     match cli.command {
         None => pairs(&cli.pairs, environment).map(Job::Pull),
         Some(Command::Pull(args)) => pull(args, environment).map(|pull| Job::Pull(vec![pull])),
-        Some(Command::Resolve(args)) => resolve(args, environment).map(Job::Resolve),
+        Some(Command::Resolve(args)) => resolve(args, environment).map(Box::new).map(Job::Resolve),
         Some(Command::Verify(args)) => verify(args).map(Job::Verify),
         Some(Command::Digest(args)) => Ok(Job::Digest(args.directory)),
-        Some(Command::Publish(args)) => publish(args, environment).map(Job::Publish),
+        Some(Command::Publish(args)) => publish(args, environment).map(Box::new).map(Job::Publish),
     }
 }
 
 fn pull(args: PullArgs, environment: Environment<'_>) -> Result<Pull, ConfigError> {
     Ok(Pull {
-        wanted: wanted(args.reference, &args.pin, args.trust, environment)?,
+        wanted: wanted(args.reference, args.filter, &args.pin, args.trust, environment)?,
         layout: Layout::new(args.volume.model_dir, args.volume.state_dir),
         connections: usize::from(args.transfer.connections),
         memory: args.transfer.memory.0,
@@ -104,7 +105,7 @@ fn pull(args: PullArgs, environment: Environment<'_>) -> Result<Pull, ConfigErro
 
 fn resolve(args: ResolveArgs, environment: Environment<'_>) -> Result<Resolve, ConfigError> {
     Ok(Resolve {
-        wanted: wanted(args.reference, &args.pin, args.trust, environment)?,
+        wanted: wanted(args.reference, args.filter, &args.pin, args.trust, environment)?,
         output: args.output,
         network: network(&args.fetch, environment),
         termination_log: termination_log(&args.fetch),
@@ -178,17 +179,45 @@ fn pairs(words: &[String], environment: Environment<'_>) -> Result<Vec<Pull>, Co
 
 fn wanted(
     args: ReferenceArgs,
+    filter_args: FilterArgs,
     pin: &DigestPinArgs,
     trust: TrustArgs,
     environment: Environment<'_>,
 ) -> Result<Wanted, ConfigError> {
     Ok(Wanted {
         reference: reference(args, environment)?,
+        filter: filter(filter_args, environment)?,
         pinned: pin.digest,
         least: pin.integrity,
         trusted: trust_files(trust)?,
         largest: pin.max_size.0,
     })
+}
+
+/// Which files are wanted: by our own settings, else by those that KServe gives a storage initializer.
+fn filter(args: FilterArgs, environment: Environment<'_>) -> Result<Filter, ConfigError> {
+    let unusable = |problem: String| ConfigError::Unusable {
+        problem,
+        hint: "write patterns as in `*.safetensors,*.json`, or as a JSON array of texts",
+    };
+    let patterns = |given: Option<Patterns>, setting: &'static str, of_kserve: &'static str| match given {
+        Some(patterns) => Ok((setting, patterns.0)),
+        None => {
+            let text = environment(of_kserve).unwrap_or_default();
+            let read = text.parse::<Patterns>().map_err(|reason| unusable(format!("{of_kserve}: {reason}")));
+            read.map(|patterns| (of_kserve, patterns.0))
+        }
+    };
+    let (include_from, include) =
+        patterns(args.include, "--include (FETCHER_INCLUDE)", "STORAGE_ALLOW_PATTERNS")?;
+    let (exclude_from, mut exclude) =
+        patterns(args.exclude, "--exclude (FETCHER_EXCLUDE)", "STORAGE_IGNORE_PATTERNS")?;
+    for (setting, patterns) in [(include_from, &include), (exclude_from, &exclude)] {
+        Filter::new(Selection::new(patterns.clone(), Vec::new()))
+            .map_err(|reason| unusable(format!("{setting}: {reason}")))?;
+    }
+    exclude.extend(args.preset.into_iter().flat_map(Preset::exclude));
+    Filter::new(Selection::new(include, exclude)).map_err(unusable)
 }
 
 fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, ConfigError> {

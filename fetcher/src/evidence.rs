@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt as _, stream};
 use handoff::{Integrity, SafePath, Sha256Digest};
 
+use crate::filter::Filter;
 use crate::limits::Limits;
 use crate::manifest::{Manifest, ManifestFile, Others, PartDigest, SHA256SUMS, parse_sha256sums};
 use crate::plan::PlannedFile;
@@ -155,7 +156,7 @@ impl Reader<'_> {
         Ok((!files.is_empty()).then(|| Manifest::of_some(Integrity::Manifest, files)))
     }
 
-    /// The store's checksums of the files that none of the `manifests` names.
+    /// The store's checksums of the files that are wanted and that none of the `manifests` names.
     ///
     /// # Errors
     /// See [`EvidenceError`].
@@ -163,12 +164,14 @@ impl Reader<'_> {
         &self,
         listing: &Listing,
         manifests: &[&Manifest],
+        wanted: &Filter,
     ) -> Result<Option<Manifest>, EvidenceError> {
         let named: BTreeSet<_> =
             manifests.iter().flat_map(|manifest| &manifest.files).map(|file| &file.path).collect();
         let listed: BTreeMap<_, _> =
             listing.files().iter().map(|file| (&file.path, &file.checksum)).collect();
-        let questions = self.files.iter().filter(|file| !named.contains(&file.path)).map(|file| {
+        let unknown = |file: &&PlannedFile| wanted.selects(&file.path) && !named.contains(&file.path);
+        let questions = self.files.iter().filter(unknown).map(|file| {
             let known = listed.get(&file.path).and_then(|checksum| checksum.as_ref());
             async move {
                 let checksum = match known {

@@ -29,6 +29,7 @@ pub mod credentials;
 pub mod dns;
 pub mod error;
 pub mod evidence;
+pub mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;

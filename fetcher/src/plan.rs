@@ -7,20 +7,24 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use handoff::layout::STATE_DIR_NAME;
-use handoff::{Integrity, ModelDigest, ModelId, Resolved, SafePath};
+use handoff::{Integrity, ModelDigest, ModelId, Resolved, SafePath, Selection};
 use serde::Serialize;
 
 use crate::archive::Unpack;
+use crate::filter::Filter;
 use crate::manifest::{Manifest, ManifestFile, Others, PartDigest};
 use crate::resolve::Location;
-use crate::store::{Class, Identity, Listing, RemoteFile};
+use crate::signature::SIGNATURE_NAME;
+use crate::store::{Identity, Listing, RemoteFile};
 use crate::uri::StoreUri;
 use crate::verify::content_digest::ContentDigest;
 
+mod error;
 pub mod paths;
 #[cfg(test)]
 mod property;
+
+pub use error::PlanError;
 
 /// What is to be fetched, and what it must be.
 #[derive(Clone, Debug, Serialize)]
@@ -29,7 +33,10 @@ pub struct Plan {
     pub model: ModelId,
     /// What that means.
     pub resolved: Resolved,
-    /// The digest that the whole model must have, if one is known beforehand.
+    /// Which of its files are wanted, if not all.
+    #[serde(skip_serializing_if = "Selection::is_everything")]
+    pub selection: Selection,
+    /// The digest that the files together must have, if one is known beforehand.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub digest: Option<WholeDigest>,
     /// Whose signature vouches for the files, if one does.
@@ -125,152 +132,14 @@ pub struct Input {
     pub manifests: Vec<Manifest>,
     /// Whose signature is among those.
     pub signer: Option<String>,
-    /// The digest that the model must have.
+    /// Which files are wanted.
+    pub filter: Filter,
+    /// The digest that those must have together.
     pub pinned: Option<ModelDigest>,
     /// The weakest rung that is accepted.
     pub least: Integrity,
     /// The most bytes that the model may have.
     pub largest: u64,
-}
-
-/// Why no plan can be made.
-#[derive(Debug, thiserror::Error)]
-pub enum PlanError {
-    /// There is nothing to fetch.
-    #[error("{uri} holds no files")]
-    Empty {
-        /// The address.
-        uri: String,
-    },
-    /// A manifest names a file that is not there.
-    #[error("{path} is in the manifest but not at {uri}")]
-    Missing {
-        /// The file.
-        path: SafePath,
-        /// The address.
-        uri: String,
-    },
-    /// Two files would be at the same place, or one where another needs a folder.
-    #[error("{path} collides with {other}, which is of the model too")]
-    Collision {
-        /// The file.
-        path: SafePath,
-        /// The other file or folder.
-        other: String,
-    },
-    /// A file would be in our own state directory.
-    #[error("{path} is inside `{STATE_DIR_NAME}`, which is not the model's")]
-    Reserved {
-        /// The file.
-        path: SafePath,
-    },
-    /// Too many files.
-    #[error("the model has {count} files, expected at most {limit}")]
-    TooMany {
-        /// How many.
-        count: usize,
-        /// The bound.
-        limit: usize,
-    },
-    /// Too many long names, or too many short ones, for a receipt that can be read.
-    #[error("the names of the model's files take {bytes} bytes of a receipt, expected at most {limit}")]
-    TooLongNames {
-        /// How many.
-        bytes: usize,
-        /// The bound.
-        limit: usize,
-    },
-    /// Too many bytes.
-    #[error("the model has {bytes} bytes, expected at most {limit}")]
-    TooLarge {
-        /// How many, as far as is known.
-        bytes: u64,
-        /// The bound.
-        limit: u64,
-    },
-    /// The registry's digest is not the pinned one.
-    #[error("digest mismatch: expected {expected} (pinned), got {got} from the registry")]
-    Pin {
-        /// The pinned digest.
-        expected: ModelDigest,
-        /// The registry's.
-        got: ModelDigest,
-    },
-    /// A file's size is not the manifest's.
-    #[error("size mismatch on {path}: expected {expected} bytes, got {got}")]
-    Size {
-        /// The file.
-        path: SafePath,
-        /// The manifest's.
-        expected: u64,
-        /// The store's.
-        got: u64,
-    },
-    /// Two who vouch for a file do not say the same.
-    #[error("digest mismatch on {path}: {one} against {other}")]
-    Contradiction {
-        /// The file.
-        path: SafePath,
-        /// What one says, and who that is.
-        one: String,
-        /// What the other says, and who that is.
-        other: String,
-    },
-    /// A file that is not in the signature.
-    #[error("{path} is not in the signature of the model")]
-    Extra {
-        /// The file.
-        path: SafePath,
-    },
-    /// A file is not vouched for strongly enough.
-    #[error("{path} can only be {rung}, expected at least {least}")]
-    TooWeak {
-        /// The file.
-        path: SafePath,
-        /// The strongest rung that it can reach.
-        rung: Integrity,
-        /// The weakest that is accepted.
-        least: Integrity,
-    },
-}
-
-impl PlanError {
-    /// How to meet this failure.
-    pub fn class(&self) -> Class {
-        match self {
-            Self::Empty { .. } | Self::Missing { .. } => Class::NotFound,
-            Self::TooMany { .. } | Self::TooLongNames { .. } | Self::TooLarge { .. } => Class::Fatal,
-            Self::Collision { .. }
-            | Self::Reserved { .. }
-            | Self::Pin { .. }
-            | Self::Size { .. }
-            | Self::Contradiction { .. }
-            | Self::Extra { .. }
-            | Self::TooWeak { .. } => Class::Integrity,
-        }
-    }
-
-    /// What the user can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            Self::Empty { .. } => Some("check the address; a prefix matches whole path components only"),
-            Self::Pin { .. } => Some("MODEL_DIGEST belongs to another version of the model"),
-            Self::TooLarge { .. } => Some("FETCHER_MAX_SIZE sets how large a model may be"),
-            Self::Collision { .. } => Some(
-                "publish the model with names that also differ where upper and lower case, or accents, do not count",
-            ),
-            Self::Extra { .. } => {
-                Some("remove the file from the model, or sign the model again with it, or with it ignored")
-            }
-            Self::Contradiction { .. } => {
-                Some("one of the two is from another version of the file; publish the version again")
-            }
-            Self::TooWeak { .. } => Some(
-                "publish digests (model.yaml, a signature, SHA256SUMS), pin MODEL_DIGEST, or lower FETCHER_INTEGRITY",
-            ),
-            _ => None,
-        }
-    }
 }
 
 impl Plan {
@@ -279,16 +148,28 @@ impl Plan {
     /// # Errors
     /// See [`PlanError`].
     pub fn make(input: Input) -> Result<Self, PlanError> {
-        let Input { model, registry, location, listing, mut manifests, signer, pinned, least, largest } =
-            input;
+        let Input {
+            model,
+            registry,
+            location,
+            listing,
+            mut manifests,
+            signer,
+            filter,
+            pinned,
+            least,
+            largest,
+        } = input;
         let uri = location.uri.to_string();
-        let known = location.manifest.as_ref().and_then(|manifest| manifest.digest);
+        let mut files = files(&location, &listing);
+        // A registry's digest is over the whole model.
+        let whole = files.iter().all(|file| filter.selects(&file.path));
+        let known = location.manifest.as_ref().and_then(|manifest| manifest.digest).filter(|_| whole);
         if let (Some(expected), Some(got)) = (pinned, known)
             && expected != got
         {
             return Err(PlanError::Pin { expected, got });
         }
-        let mut files = files(&location, &listing);
         files.sort_by(|a, b| a.path.cmp(&b.path));
         if files.is_empty() {
             return Err(PlanError::Empty { uri });
@@ -301,6 +182,7 @@ impl Plan {
         for manifest in &manifests {
             leave_out_others(&mut files, manifest, digest.is_some())?;
         }
+        leave_out_unwanted(&mut files, &filter, signer.is_some(), &uri)?;
         if digest.is_none_or(|whole| whole.rung < least) {
             check_strength(&files, least)?;
         }
@@ -310,7 +192,7 @@ impl Plan {
             return Err(PlanError::TooLarge { bytes, limit: largest });
         }
         let resolved = Resolved { registry, version: location.version, uri };
-        Ok(Self { model, resolved, digest, signer, files })
+        Ok(Self { model, resolved, selection: filter.selection().clone(), digest, signer, files })
     }
 
     /// Size of all files, if every size is known.
@@ -400,6 +282,25 @@ fn leave_out_others(
         return Err(PlanError::Extra { path: file.path.clone() });
     }
     files.retain(|file| named.contains(&file.path) || whole_is_known || file.rung() >= Integrity::Registry);
+    Ok(())
+}
+
+/// Leaves out what is not wanted, now that all is held to what vouches for it. A signature that counts is wanted:
+/// the next run looks at it again.
+fn leave_out_unwanted(
+    files: &mut Vec<PlannedFile>,
+    filter: &Filter,
+    signed: bool,
+    uri: &str,
+) -> Result<(), PlanError> {
+    if !files.iter().any(|file| filter.selects(&file.path)) {
+        return Err(PlanError::NoneSelected {
+            uri: uri.to_owned(),
+            files: files.len(),
+            filter: filter.clone(),
+        });
+    }
+    files.retain(|file| filter.selects(&file.path) || signed && file.path.as_str() == SIGNATURE_NAME);
     Ok(())
 }
 

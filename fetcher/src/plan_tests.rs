@@ -4,7 +4,7 @@ use handoff::Sha256Digest;
 
 use super::*;
 use crate::manifest::{SHA256SUMS, parse_sha256sums};
-use crate::store::RemoteFile;
+use crate::store::{Class, RemoteFile};
 
 fn path(text: &str) -> SafePath {
     text.parse().unwrap()
@@ -23,6 +23,7 @@ fn input(listing: Vec<RemoteFile>) -> Input {
         listing: Listing::Folder(listing),
         manifests: vec![],
         signer: None,
+        filter: Filter::default(),
         pinned: None,
         least: Integrity::Recorded,
         largest: 1 << 40,
@@ -67,6 +68,45 @@ fn a_model_that_is_larger_than_it_may_be_is_refused() {
     let mut from = input(vec![remote("a", u64::MAX), remote("b", 2)]);
     from.largest = u64::MAX - 1;
     assert!(matches!(Plan::make(from), Err(PlanError::TooLarge { .. })), "and no sum overflows");
+}
+
+fn filter(include: &[&str], exclude: &[&str]) -> Filter {
+    let owned = |patterns: &[&str]| patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+    Filter::new(Selection::new(owned(include), owned(exclude))).unwrap()
+}
+
+#[test]
+fn only_what_is_wanted_is_planned_and_its_digest_is_no_more_that_of_the_whole() {
+    let mut from = input(vec![]);
+    from.location.manifest = Some(manifest(&["a.bin", "b.json"]));
+    assert!(Plan::make(from.clone()).unwrap().digest.is_some());
+    from.filter = filter(&["*.json"], &[]);
+    let plan = Plan::make(from.clone()).unwrap();
+    let paths: Vec<_> = plan.files.iter().map(|file| file.path.as_str()).collect();
+    assert_eq!((paths, plan.digest, plan.selection.is_everything()), (vec!["b.json"], None, false));
+    assert_eq!(plan.files[0].rung(), Integrity::Registry);
+    from.filter = filter(&["*.json"], &["b*"]);
+    let error = Plan::make(from.clone()).unwrap_err();
+    let expected = "s3://b/a holds 2 files, and none that is wanted, expected `*.json` without `b*`";
+    assert_eq!((error.to_string(), error.class()), (expected.to_owned(), Class::NotFound));
+    // Pinned is what is fetched.
+    from.filter = filter(&["*.json"], &[]);
+    let pinned = ModelDigest::of([(&path("b.json"), digest_of("b.json"))]);
+    from.pinned = Some(pinned);
+    assert_eq!(
+        Plan::make(from).unwrap().digest,
+        Some(WholeDigest { digest: pinned, rung: Integrity::Pinned })
+    );
+}
+
+#[test]
+fn a_signature_that_counts_is_always_wanted() {
+    let mut from = input(vec![remote("a.bin", 1), remote("b.json", 1), remote(SIGNATURE_NAME, 1)]);
+    from.filter = filter(&["*.bin"], &[]);
+    let paths = |plan: Plan| plan.files.into_iter().map(|file| file.path.to_string()).collect::<Vec<_>>();
+    assert_eq!(paths(Plan::make(from.clone()).unwrap()), ["a.bin"]);
+    from.signer = Some("somebody".into());
+    assert_eq!(paths(Plan::make(from).unwrap()), ["a.bin", SIGNATURE_NAME]);
 }
 
 #[test]

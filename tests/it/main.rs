@@ -19,6 +19,7 @@ mod documentation;
 mod fault_table;
 mod faults;
 mod fetcher;
+mod filter;
 mod floods;
 mod integrity;
 mod manifests;

@@ -139,6 +139,7 @@ impl Sidecar {
                 version: "7".into(),
                 uri: "s3://models/search-ranking/7/artifacts".into(),
             },
+            selection: handoff::Selection::default(),
             digest: ModelDigest::of(files.iter().map(|file| (&file.path, file.sha256))),
             bytes: files.iter().map(|file| file.size).sum(),
             files,

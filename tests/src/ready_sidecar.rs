@@ -142,6 +142,7 @@ fn put_model(folder: &Path, files: usize) {
             version: "7".into(),
             uri: "s3://models/7".into(),
         },
+        selection: handoff::Selection::default(),
         digest: ModelDigest::of(files.iter().map(|file| (&file.path, file.sha256))),
         bytes: 0,
         files,

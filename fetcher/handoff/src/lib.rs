@@ -19,6 +19,7 @@ pub mod path;
 pub mod persist;
 pub mod progress;
 pub mod receipt;
+pub mod selection;
 pub mod text;
 
 pub use byte_size::ByteSize;
@@ -31,3 +32,4 @@ pub use path::SafePath;
 pub use persist::ReadError;
 pub use progress::{Connections, Failure, Phase, Progress};
 pub use receipt::{FileEntry, NotInPlace, Receipt, Resolved};
+pub use selection::Selection;

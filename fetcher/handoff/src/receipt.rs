@@ -4,7 +4,7 @@
 //! must take the directory for empty, whatever is in it.
 //!
 //! # Schema history
-//! * 1: first.
+//! * 1: first. Later also `selection`; where a reader finds none, the whole model is there.
 
 use std::io;
 use std::path::Path;
@@ -17,6 +17,7 @@ use crate::integrity::Integrity;
 use crate::model::ModelId;
 use crate::path::SafePath;
 use crate::persist::{self, Durability, ReadError};
+use crate::selection::Selection;
 
 /// The newest schema that this build writes and reads.
 pub const SCHEMA: u32 = 1;
@@ -30,7 +31,10 @@ pub struct Receipt {
     pub model: ModelId,
     /// What that name meant when it was resolved.
     pub resolved: Resolved,
-    /// The digest over all files.
+    /// Which files of the model were asked for, if not all.
+    #[serde(default, skip_serializing_if = "Selection::is_everything")]
+    pub selection: Selection,
+    /// The digest over all files that are here.
     pub digest: ModelDigest,
     /// Every file, sorted by path.
     pub files: Vec<FileEntry>,

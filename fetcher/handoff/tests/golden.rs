@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use handoff::{
     Connections, Failure, FileEntry, Integrity, ModelDigest, ModelId, Phase, Progress, ReadError, Receipt,
-    Resolved, Sha256Digest,
+    Resolved, Selection, Sha256Digest,
 };
 
 fn data(name: &str) -> PathBuf {
@@ -30,6 +30,7 @@ fn receipt() -> Receipt {
             version: "7".into(),
             uri: "s3://models/7".into(),
         },
+        selection: Selection::default(),
         digest: ModelDigest::of(files.iter().map(|file| (&file.path, file.sha256))),
         files,
         integrity: Integrity::Registry,
@@ -70,6 +71,18 @@ fn a_receipt_is_written_as_the_golden_file_and_reads_back() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
     assert_eq!(Receipt::read(&data("receipt-v1.json")).unwrap(), receipt());
     assert!(receipt().is_consistent());
+}
+
+#[test]
+fn a_receipt_of_a_part_of_the_model_says_which() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("receipt.json");
+    let selection = Selection::new(vec!["*.safetensors".into(), "*.json".into()], vec!["onnx/*".into()]);
+    let receipt = Receipt { selection, ..receipt() };
+    receipt.write(&path).unwrap();
+    let golden = std::fs::read_to_string(data("receipt-v1-selection.json")).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
+    assert_eq!(Receipt::read(&data("receipt-v1-selection.json")).unwrap(), receipt);
 }
 
 #[test]

@@ -149,7 +149,11 @@ fn is_wanted(job: &Pull, receipt: &Receipt) -> bool {
     receipt.model == asked.reference.id()
         && match asked.pinned {
             Some(pinned) => receipt.digest == pinned,
-            None => receipt.integrity >= asked.least && asked.reference.led_to(&receipt.resolved),
+            None => {
+                receipt.selection == *asked.filter.selection()
+                    && receipt.integrity >= asked.least
+                    && asked.reference.led_to(&receipt.resolved)
+            }
         }
 }
 
@@ -206,6 +210,7 @@ fn receipt(plan: &Plan, model: &VerifiedModel, volume: &Volume, tracker: &Tracke
         schema: receipt::SCHEMA,
         model: plan.model.clone(),
         resolved: plan.resolved.clone(),
+        selection: plan.selection.clone(),
         digest: model.digest(),
         integrity: model.integrity(),
         signer: plan.signer.clone(),

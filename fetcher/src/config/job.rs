@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use handoff::{Integrity, Layout, ModelDigest};
 
 use crate::connection::Network;
+use crate::filter::Filter;
 use crate::name::{ModelName, VersionName};
 use crate::reference::ModelRef;
 use crate::report::OutputFormat;
@@ -20,13 +21,13 @@ pub enum Job {
     /// Fetch one model, or several in turn.
     Pull(Vec<Pull>),
     /// Print a plan.
-    Resolve(Resolve),
+    Resolve(Box<Resolve>),
     /// Check a directory against its receipt, and against its signature.
     Verify(Verify),
     /// Print digests of a directory.
     Digest(PathBuf),
     /// Add a version to a catalog.
-    Publish(Publish),
+    Publish(Box<Publish>),
 }
 
 impl Job {
@@ -104,7 +105,9 @@ pub struct TrustedIdentity {
 pub struct Wanted {
     /// Which model.
     pub reference: ModelRef,
-    /// The digest it must have.
+    /// Which of its files are wanted.
+    pub filter: Filter,
+    /// The digest that those must have together.
     pub pinned: Option<ModelDigest>,
     /// The weakest rung that is accepted for a file.
     pub least: Integrity,

@@ -101,12 +101,23 @@ fn listing() -> impl Strategy<Value = Listing> {
     })
 }
 
+/// Seldom anything but all.
+fn filter() -> impl Strategy<Value = Filter> {
+    let patterns = || {
+        select(vec![vec![], vec![], vec![], vec!["c/".to_owned()], vec!["[ab]".to_owned(), "f".to_owned()]])
+    };
+    (patterns(), patterns())
+        .prop_map(|(include, exclude)| Filter::new(Selection::new(include, exclude)).unwrap())
+}
+
 fn input() -> impl Strategy<Value = Input> {
     let beside = prop::collection::vec(beside(), 0..3);
     let vouched = (prop::option::weighted(0.4, registry()), beside, prop::option::weighted(0.3, signature()));
     let demanded =
         (prop::option::weighted(0.3, (0_u8..2).prop_map(digest)), select(Integrity::ALL.to_vec()), 3_u64..20);
-    (listing(), vouched, demanded).prop_map(|(listing, (registry, mut manifests, signature), demanded)| {
+    let wanted = (filter(), any::<bool>());
+    (listing(), vouched, wanted, demanded).prop_map(|(listing, vouched, (filter, signed), demanded)| {
+        let (registry, mut manifests, signature) = vouched;
         let (pinned, least, largest) = demanded;
         manifests.extend(signature);
         let uri = match &listing {
@@ -119,7 +130,8 @@ fn input() -> impl Strategy<Value = Input> {
             location: Location { version: "v".into(), uri: uri.parse().unwrap(), manifest: registry },
             listing,
             manifests,
-            signer: None,
+            signer: signed.then(|| "somebody".to_owned()),
+            filter,
             pinned,
             least,
             largest,
@@ -175,15 +187,21 @@ impl<'a> Naive<'a> {
         self.expected(path).into_iter().map(|(rung, _)| rung).max().unwrap_or(Integrity::Recorded)
     }
 
+    /// The registry's digest, where all that it is over is wanted.
+    fn registered(&self) -> Option<ModelDigest> {
+        let all = self.names.iter().all(|path| self.input.filter.selects(path));
+        self.input.location.manifest.as_ref().and_then(|manifest| manifest.digest).filter(|_| all)
+    }
+
     fn whole(&self) -> Option<WholeDigest> {
-        let known = self.input.location.manifest.as_ref().and_then(|manifest| manifest.digest);
+        let known = self.registered();
         match (self.input.pinned, known) {
             (Some(digest), _) => Some(WholeDigest { digest, rung: Integrity::Pinned }),
             (None, known) => known.map(|digest| WholeDigest { digest, rung: Integrity::Registry }),
         }
     }
 
-    /// The files of the plan: not those that a signer left out and nobody else vouches for.
+    /// The files of the plan: not those that are not wanted, or that a signer left out and nobody else vouches for.
     fn kept(&self) -> Vec<&'a SafePath> {
         let left_out = |path: &SafePath| {
             self.whole().is_none()
@@ -194,7 +212,7 @@ impl<'a> Naive<'a> {
                 })
         };
         let kept = self.names.iter().copied().filter(|path| !left_out(path));
-        kept.collect()
+        kept.filter(|path| self.input.filter.selects(path)).collect()
     }
 
     fn total(&self) -> u64 {
@@ -210,6 +228,7 @@ impl<'a> Naive<'a> {
     fn is_true(&self, error: &PlanError) -> bool {
         match error {
             PlanError::Empty { .. } => self.names.is_empty(),
+            PlanError::NoneSelected { .. } => self.kept().is_empty(),
             PlanError::Missing { path, .. } => !self.names.contains(&path) && !self.words(path).is_empty(),
             PlanError::Collision { path, other } => {
                 let other: SafePath = other.parse().unwrap();
@@ -252,7 +271,7 @@ impl<'a> Naive<'a> {
 
     /// Whether any rule is broken.
     fn is_refused(&self) -> bool {
-        let registry = self.input.location.manifest.as_ref().and_then(|manifest| manifest.digest);
+        let registry = self.registered();
         let pin = self.input.pinned.is_some_and(|pinned| registry.is_some_and(|known| known != pinned));
         let clash = |(index, path): (usize, &&SafePath)| {
             self.names.iter().skip(index + 1).any(|other| Self::collide(path, other))
@@ -261,7 +280,7 @@ impl<'a> Naive<'a> {
         let weak = self.whole().is_none_or(|whole| whole.rung < self.input.least)
             && self.kept().iter().any(|path| self.rung(path) < self.input.least);
         pin || weak
-            || self.names.is_empty()
+            || self.kept().is_empty()
             || self.names.iter().enumerate().any(clash)
             || self.all.iter().flat_map(|manifest| &manifest.files).any(missing)
             || self

@@ -117,7 +117,10 @@ fn model(files: &[(usize, Known, Left)], rng: &mut Rng) -> (Plan, BTreeMap<Strin
     let files = planned.collect();
     let resolved = Resolved { registry: "uri".into(), version: "v".into(), uri: store.to_string() };
     let model = ModelId { name: "m".into(), version: "v".into() };
-    (Plan { model, resolved, digest: None, signer: None, files }, contents)
+    (
+        Plan { model, resolved, selection: handoff::Selection::default(), digest: None, signer: None, files },
+        contents,
+    )
 }
 
 /// Leaves random ranges of a file, as an earlier run would have.

@@ -179,6 +179,7 @@ mod tests {
         Plan {
             model: ModelId { name: "a".into(), version: "v1".into() },
             resolved,
+            selection: handoff::Selection::default(),
             digest: None,
             signer: None,
             files: vec![PlannedFile { path, size: Some(size), expected: vec![], source, unpack: None }],

@@ -103,6 +103,7 @@ pub fn receipt(version: &str) -> Receipt {
             version: "7".into(),
             uri: "s3://models/7".into(),
         },
+        selection: handoff::Selection::default(),
         digest: ModelDigest::of(files.iter().map(|file| (&file.path, file.sha256))),
         bytes: files.iter().map(|file| file.size).sum(),
         files,
