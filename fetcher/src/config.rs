@@ -18,6 +18,7 @@ use crate::signature::SIGNATURE_NAME;
 use crate::uri::{RegistryUri, UriError};
 
 mod job;
+mod kserve;
 mod reference;
 
 pub use job::{
@@ -81,6 +82,8 @@ impl ConfigError {
 /// # Errors
 /// See [`ConfigError`].
 pub fn job(cli: Cli, environment: Environment<'_>) -> Result<Job, ConfigError> {
+    let by_kserve = kserve::variables(environment)?;
+    let environment: Environment<'_> = &|name| by_kserve.get(name).cloned().or_else(|| environment(name));
     match cli.command {
         None => pairs(&cli.pairs, environment).map(Job::Pull),
         Some(Command::Pull(args)) => pull(args, environment).map(|pull| Job::Pull(vec![pull])),

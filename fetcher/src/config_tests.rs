@@ -30,6 +30,7 @@ fn a_model_is_named_in_a_registry() {
 fn a_uri_wins_and_takes_name_and_version_as_labels() {
     let uri = ["pull", "--uri", "s3://b/models/fraud"];
     assert_eq!(pulled(&uri).id().to_string(), "fraud unversioned");
+    assert_eq!(pulled(&["/mnt/pvc/fraud", "/mnt/models"]).id().to_string(), "fraud unversioned");
     let labelled = [&uri[..], &["--model-name", "x", "--model-version", "1", "--registry", CATALOG]].concat();
     assert_eq!(pulled(&labelled).id().to_string(), "x 1");
 }

@@ -42,6 +42,9 @@ impl Secrets {
             if has(&SECRET_NAMES) && !PATH_NAMES.iter().any(|end| name.ends_with(end)) {
                 found.push(value.clone());
             }
+            if name.starts_with("STORAGE_") && name.ends_with("_CONFIG") {
+                found.extend(in_storage_config(value));
+            }
             if has(&ADDRESS_NAMES) {
                 found.extend(in_address(value));
             }
@@ -91,6 +94,14 @@ fn in_address(address: &str) -> Vec<String> {
     url.password().into_iter().chain(url.query()).map(str::to_owned).chain(values).collect()
 }
 
+/// The secrets in an entry of KServe's Secret `storage-config`.
+fn in_storage_config(text: &str) -> Vec<String> {
+    let entry: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
+    let is_secret = |key: &str| SECRET_NAMES.iter().any(|part| key.to_ascii_uppercase().contains(part));
+    let secrets = entry.into_iter().filter(|(key, _)| is_secret(key));
+    secrets.filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect()
+}
+
 /// Has the secrets of this process's environment and arguments searched for from now on.
 pub fn remember() {
     let readable = std::env::vars_os();
@@ -127,6 +138,7 @@ mod tests {
             ("MODEL_URI", "https://host/x?sig=c2lnbmF0dXJl%3D&v=1"),
             ("HTTPS_PROXY", "http://me:proxy-pass@proxy:3128"),
             ("MODEL_REGISTRY", "catalog+https://host/models?sv=shared-access"),
+            ("STORAGE_CONFIG", r#"{"access_key_id": "public", "secret_access_key": "of-kserve"}"#),
         ]);
         for secret in [
             "ab/cd+ef\"gh",
@@ -138,6 +150,7 @@ mod tests {
             "c2lnbmF0dXJl=",
             "proxy-pass",
             "shared-access",
+            "of-kserve",
         ] {
             let text = format!("before {secret} after");
             assert_eq!(known.scrub(&text), format!("before {HIDDEN} after"), "{secret}");
@@ -151,6 +164,7 @@ mod tests {
             ("GOOGLE_APPLICATION_CREDENTIALS", "/etc/key.json"),
             ("MODEL_NAME", "recommendation"),
             ("MLFLOW_TRACKING_PASSWORD", "v1"),
+            ("STORAGE_CONFIG", r#"{"access_key_id": "bucket"}"#),
             ("MODEL_URI", "s3://bucket/recommendation"),
         ]);
         let text = "recommendation v1 /var/run/secrets/token /etc/key.json s3://bucket/recommendation";

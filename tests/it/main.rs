@@ -22,6 +22,7 @@ mod fetcher;
 mod filter;
 mod floods;
 mod integrity;
+mod kserve;
 mod manifests;
 mod memory;
 mod metrics;

@@ -148,6 +148,7 @@ fn nginx(folder: &str, listen: &str) -> Command {
         "daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n\
          events {{}}\n\
          http {{ access_log off; client_max_body_size 0;\n\
+           default_type application/octet-stream; types {{ application/json json; }}\n\
            client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
            fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
            server {{ {listen}\n\

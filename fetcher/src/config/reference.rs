@@ -9,7 +9,7 @@ use crate::cli::ReferenceArgs;
 use crate::credentials::Environment;
 use crate::name::{ModelName, VersionRef};
 use crate::reference::ModelRef;
-use crate::uri::{RegistryUri, StoreUri};
+use crate::uri::{self, RegistryUri};
 
 /// What stands for the version of a model that was named by its address alone.
 const UNVERSIONED: &str = "unversioned";
@@ -34,7 +34,9 @@ pub(super) fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Re
     if let Some(in_registry) = uri.strip_prefix("models:/") {
         return mlflow_reference(in_registry, registry, environment);
     }
-    let uri: StoreUri = uri.parse().map_err(|source| ConfigError::Uri { setting: URI, source })?;
+    // KServe names what is on a mounted claim by its path.
+    let located = if uri.starts_with('/') { uri::local(uri.into()) } else { uri.parse() };
+    let uri = located.map_err(|source| ConfigError::Uri { setting: URI, source })?;
     let name = given(args.model_name).unwrap_or_else(|| uri.display_name());
     let version = given(args.model_version).unwrap_or_else(|| UNVERSIONED.to_owned());
     Ok(ModelRef::Uri { uri, model: ModelId { name, version } })

@@ -1,0 +1,273 @@
+//! A drop-in for KServe's storage initializer: the official package and the fetcher are given the same sources by the
+//! same words and the same environment, and what they leave is compared.
+//!
+//! Where they differ, they do so on purpose, and `fetcher/KSERVE.md` says why.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use plimsoll_tests::fault_server::{Answer, FaultServer};
+use plimsoll_tests::s3_server::S3Server;
+use plimsoll_tests::web_server::WebServer;
+use plimsoll_tests::{binaries, places, process, skip, tools};
+
+use crate::fetcher::{Fetcher, noise, tree};
+
+/// As the entry point of its image does.
+const ENTRY_POINT: &str =
+    "import sys; from kserve_storage import Storage; Storage.download_files(sys.argv[1::2], sys.argv[2::2])";
+
+type Tree = BTreeMap<String, Vec<u8>>;
+
+/// What is left of a source, or the exit code and what was said of it.
+type Left = Result<Tree, (i32, String)>;
+
+struct Comparison {
+    environment: Vec<(String, String)>,
+}
+
+impl Comparison {
+    fn new(environment: &[(String, String)]) -> Self {
+        Self { environment: environment.to_vec() }
+    }
+
+    fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn by_kserve(&self, uri: &str) -> Left {
+        let destination = tempfile::tempdir().unwrap();
+        let mut command = tools::kserve_python().command("python");
+        command.args(["-c", ENTRY_POINT, uri]).arg(destination.path()).envs(self.environment.iter().cloned());
+        let output = process::output(&mut command);
+        match output.status.code() {
+            Some(0) => Ok(tree(destination.path())),
+            code => Err((code.unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())),
+        }
+    }
+
+    fn by_fetcher(&self, uri: &str) -> Left {
+        let fetcher = Fetcher::new().with_all(&self.environment);
+        let destination = fetcher.model();
+        let outcome = fetcher.run(&[uri, destination.to_str().unwrap()]);
+        match outcome.code {
+            0 => Ok(tree(&destination)),
+            code => Err((code, outcome.last_words)),
+        }
+    }
+
+    /// Both leave the same, and it is this.
+    #[track_caller]
+    fn agree(&self, uri: &str, expected: &[&str]) {
+        let (theirs, ours) = (self.by_kserve(uri), self.by_fetcher(uri));
+        let ours = ours.unwrap_or_else(|(code, words)| panic!("{uri}: {code}: {words}"));
+        assert_eq!(names(&ours), expected, "{uri}");
+        assert!(theirs.as_ref().is_ok_and(|theirs| *theirs == ours), "{uri}: {theirs:?}");
+    }
+
+    /// They differ, in a way that has a row in the document.
+    #[track_caller]
+    fn differ(&self, row: &str, uri: &str) -> (Left, Left) {
+        documented(row);
+        let (theirs, ours) = (self.by_kserve(uri), self.by_fetcher(uri));
+        assert_ne!(theirs.as_ref().ok(), ours.as_ref().ok(), "{uri}: they do not differ");
+        (theirs, ours)
+    }
+}
+
+#[track_caller]
+fn documented(row: &str) {
+    let document = fs::read_to_string(places::workspace().join("fetcher/KSERVE.md")).unwrap();
+    assert!(document.contains(&format!("\n| {row} |")), "expected a row `{row}` in fetcher/KSERVE.md");
+}
+
+fn names(tree: &Tree) -> Vec<&str> {
+    tree.keys().map(String::as_str).collect()
+}
+
+fn put(folder: &Path, files: &[(&str, &[u8])]) {
+    for (name, content) in files {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+}
+
+fn bucket() -> S3Server {
+    let server = S3Server::start();
+    server.create_bucket("models");
+    let weights = noise(300_000);
+    put(
+        &server.bucket("models"),
+        &[
+            ("fraud/model.bin", weights.as_slice()),
+            ("fraud/config.json", b"{}"),
+            ("fraud/a folder/größe.txt", b"text"),
+            ("fraud-v2/model.bin", b"another model"),
+            ("package/code/__init__.py", b""),
+            ("package/code/model.py", b"pass"),
+        ],
+    );
+    server
+}
+
+fn skipped(test: &str) -> bool {
+    skip::asked("kserve", test)
+}
+
+#[test]
+fn from_s3_both_bring_the_same() {
+    if skipped("from_s3_both_bring_the_same") {
+        return;
+    }
+    let server = bucket();
+    let both = Comparison::new(&server.environment());
+    both.agree("s3://models/fraud/", &["a folder/größe.txt", "config.json", "model.bin"]);
+    both.agree("s3://models/fraud/model.bin", &["model.bin"]);
+    both.agree("s3://models/fraud/a folder", &["größe.txt"]);
+    let both = both.with("STORAGE_ALLOW_PATTERNS", r#"["*.json", "a*"]"#);
+    both.agree("s3://models/fraud/", &["a folder/größe.txt", "config.json"]);
+    let both = both.with("STORAGE_IGNORE_PATTERNS", "*.txt, *.bin");
+    both.agree("s3://models/fraud/", &["config.json"]);
+}
+
+#[test]
+fn what_kserve_says_of_a_store_is_understood() {
+    if skipped("what_kserve_says_of_a_store_is_understood") {
+        return;
+    }
+    let server = bucket();
+    let value = |name: &str| {
+        let pairs = server.environment();
+        pairs.into_iter().find(|(known, _)| known == name).map(|(_, value)| value).unwrap()
+    };
+    let entry = serde_json::json!({
+        "type": "s3", "bucket": "models", "access_key_id": value("AWS_ACCESS_KEY_ID"),
+        "secret_access_key": value("AWS_SECRET_ACCESS_KEY"), "region": value("AWS_REGION"), "endpoint_url": "http://unused:1",
+    });
+    let otherwise = serde_json::json!({"endpoint_url": server.url()});
+    let both = Comparison::new(&[])
+        .with("STORAGE_CONFIG", &entry.to_string())
+        .with("STORAGE_OVERRIDE_CONFIG", &otherwise.to_string());
+    both.agree("s3://models/fraud/config.json", &["config.json"]);
+
+    server.let_anybody_read("models");
+    let anonymous = serde_json::json!({"type": "s3", "anonymous": "True", "endpoint_url": server.url(), "region": "us-east-1"});
+    let both = Comparison::new(&[]).with("STORAGE_CONFIG", &anonymous.to_string());
+    both.agree("s3://models/fraud/config.json", &["config.json"]);
+}
+
+#[test]
+fn where_they_differ_on_s3_ours_is_what_was_meant() {
+    if skipped("where_they_differ_on_s3_ours_is_what_was_meant") {
+        return;
+    }
+    let server = bucket();
+    let both = Comparison::new(&server.environment());
+    let (theirs, ours) = both.differ("a prefix that another one begins with", "s3://models/fraud");
+    assert!(theirs.unwrap().contains_key("-v2/model.bin"));
+    assert_eq!(names(&ours.unwrap()), ["a folder/größe.txt", "config.json", "model.bin"]);
+
+    let (theirs, ours) = both.differ("an empty file", "s3://models/package/");
+    assert_eq!(names(&theirs.unwrap()), ["code/model.py"]);
+    assert_eq!(names(&ours.unwrap()), ["code/__init__.py", "code/model.py"]);
+
+    let uri = "s3://models/fraud/nothing";
+    let (theirs, ours) = (both.by_kserve(uri).unwrap_err(), both.by_fetcher(uri).unwrap_err());
+    assert_eq!((theirs.0, ours.0), (1, 66));
+    assert_eq!(
+        ours.1,
+        "nothing unversioned: cannot list s3://models/fraud/nothing: s3://models/fraud/nothing does not exist"
+    );
+    let wrong = both.with("AWS_SECRET_ACCESS_KEY", "wrong");
+    let (theirs, ours) = (
+        wrong.by_kserve("s3://models/fraud/").unwrap_err(),
+        wrong.by_fetcher("s3://models/fraud/").unwrap_err(),
+    );
+    assert_eq!((theirs.0, ours.0), (1, 77), "{}", ours.1);
+}
+
+#[test]
+fn from_a_claim_both_bring_the_same() {
+    if skipped("from_a_claim_both_bring_the_same") {
+        return;
+    }
+    let claim = tempfile::tempdir().unwrap();
+    put(claim.path(), &[("model.bin", b"weights"), ("code/model.py", b"pass")]);
+    let path = claim.path().display().to_string();
+    let both = Comparison::new(&[]);
+    both.agree(&path, &["code/model.py", "model.bin"]);
+    both.agree(&format!("file://{path}"), &["code/model.py", "model.bin"]);
+    both.agree(&format!("file://{path}/model.bin"), &["model.bin"]);
+}
+
+#[test]
+fn from_the_web_both_bring_the_same_and_ours_what_theirs_gives_up_on() {
+    if skipped("from_the_web_both_bring_the_same_and_ours_what_theirs_gives_up_on") {
+        return;
+    }
+    let server = WebServer::nginx();
+    put(&server.folder(), &[("model.bin", &noise(300_000)), ("config.json", b"{}")]);
+    let both = Comparison::new(&[]);
+    both.agree(&format!("{}/model.bin", server.url()), &["model.bin"]);
+    both.agree(&format!("{}/model.bin?version=3", server.url()), &["model.bin"]);
+
+    let uri = format!("{}/config.json", server.url());
+    let (theirs, ours) =
+        both.differ("a file that the server calls something else than `application/octet-stream`", &uri);
+    assert!(theirs.unwrap_err().1.contains("did not respond with 'Content-Type'"));
+    assert_eq!(names(&ours.unwrap()), ["config.json"]);
+
+    let content = noise(1000);
+    let busy_once = |content: Vec<u8>| {
+        FaultServer::start(move |number, request| match number {
+            0 => Answer::status("503 Service Unavailable"),
+            _ => Answer::file(request, &content, "\"1\"").with("Content-Type", "application/octet-stream"),
+        })
+    };
+    let (for_theirs, for_ours) = (busy_once(content.clone()), busy_once(content.clone()));
+    let row = "a server that is busy for a moment";
+    documented(row);
+    let theirs = both.by_kserve(&format!("{}/model.bin", for_theirs.url())).unwrap_err();
+    assert!(theirs.1.contains("503"), "{}", theirs.1);
+    let ours = both.by_fetcher(&format!("{}/model.bin", for_ours.url())).unwrap();
+    assert_eq!(ours["model.bin"], content);
+
+    let cut = FaultServer::start(move |_, request| {
+        Answer::file(request, &content, "\"1\"").with("Content-Type", "application/octet-stream").cut(600)
+    });
+    let uri = format!("{}/model.bin", cut.url());
+    documented("a body that is cut");
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = tools::kserve_python().command("python");
+    process::output(command.args(["-c", ENTRY_POINT, &uri]).arg(folder.path()));
+    assert_eq!(tree(folder.path())["model.bin"].len(), 600, "at its final name");
+    let fetcher = Fetcher::new().with("FETCHER_RETRY_ATTEMPTS", "2");
+    // Each answer has some of what is missing, so that it comes to its end all the same.
+    fetcher.run(&[&uri, fetcher.model().to_str().unwrap()]).expect(0);
+    assert_eq!(tree(&fetcher.model())["model.bin"].len(), 1000);
+}
+
+#[test]
+fn several_pairs_are_pulled_in_turn() {
+    if skipped("several_pairs_are_pulled_in_turn") {
+        return;
+    }
+    let server = bucket();
+    let both = |command: &mut Command, root: &Path| {
+        for (uri, folder) in [("s3://models/fraud/", "base"), ("s3://models/fraud-v2", "adapter")] {
+            command.arg(uri).arg(root.join(folder));
+        }
+        process::run(command.envs(server.environment()));
+        tree(root)
+    };
+    let (theirs, ours) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let theirs = both(tools::kserve_python().command("python").args(["-c", ENTRY_POINT]), theirs.path());
+    let mut ours_all = both(&mut Command::new(binaries::fetcher()), ours.path());
+    ours_all.retain(|name, _| !name.contains(".plimsoll/"));
+    assert_eq!(theirs, ours_all);
+    assert_eq!(theirs.len(), 4);
+}
