@@ -61,8 +61,11 @@ pub struct ReferenceArgs {
     /// Version, or @alias.
     #[arg(long, env = "MODEL_VERSION", value_name = "VERSION")]
     pub model_version: Option<String>,
-    /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), models:/name/version.
-    /// Name and version are then only labels.
+    /// Let the version be `latest` or a stage of MLflow's, which may mean another one with each run.
+    #[arg(long, env = "FETCHER_ALLOW_FLOATING")]
+    pub allow_floating: bool,
+    /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), models:/name/version,
+    /// models:/m-…, runs:/run/path. Name and version are then only labels.
     #[arg(long, env = "MODEL_URI", value_name = "URI")]
     pub uri: Option<String>,
 }

@@ -10,8 +10,9 @@ use crate::cli::{
     TrustArgs, VerifyArgs,
 };
 use crate::connection::Network;
-use crate::credentials::{Environment, MlflowCredentials, PostgresCredentials, S3Settings};
+use crate::credentials::{Environment, MlflowSettings, PostgresCredentials, S3Settings};
 use crate::filter::{Filter, Patterns, Preset};
+use crate::http::CLIENT_CERTIFICATE;
 use crate::name::{NameError, VersionRef};
 use crate::reference::ModelRef;
 use crate::signature::SIGNATURE_NAME;
@@ -64,6 +65,8 @@ pub enum ConfigError {
     },
 }
 
+/// Variables with files of certificates to trust; each of them counts for every connection.
+const ROOTS: [&str; 3] = ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "MLFLOW_TRACKING_SERVER_CERT_PATH"];
 const NO_CREDENTIALS: &str = "give credentials by the environment: MLFLOW_TRACKING_USERNAME and _PASSWORD, AWS_ACCESS_KEY_ID …, or PGUSER …";
 
 impl ConfigError {
@@ -232,7 +235,7 @@ fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, C
             name,
             version: VersionRef::Named(version),
         } => (catalog, name, version),
-        ModelRef::Registered { version: VersionRef::Alias(_), .. } => {
+        ModelRef::Registered { registry: RegistryUri::Catalog(_), .. } => {
             return Err(unusable(format!("{VERSION} is an alias, expected a version")));
         }
         _ => return Err(unusable(format!("{REGISTRY} is not a catalog"))),
@@ -278,8 +281,9 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
         attempts: fetch.retry_attempts,
         deadline: fetch.deadline,
         stall: fetch.stall_timeout,
-        extra_roots: environment("SSL_CERT_FILE").map(PathBuf::from),
-        mlflow: MlflowCredentials::from_environment(environment),
+        extra_roots: ROOTS.iter().filter_map(|name| Some((*name, environment(name)?.into()))).collect(),
+        mlflow: MlflowSettings::from_environment(environment),
+        mlflow_certificate: environment(CLIENT_CERTIFICATE).map(PathBuf::from),
         postgres: PostgresCredentials::from_environment(environment),
         s3: S3Settings::from_environment(environment),
     }

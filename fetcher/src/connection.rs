@@ -7,7 +7,7 @@ use std::time::Duration;
 use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
-use crate::credentials::{MlflowCredentials, PostgresCredentials, S3Settings};
+use crate::credentials::{MlflowCredentials, MlflowSettings, PostgresCredentials, S3Settings};
 use crate::http::{ClientError, few_redirects};
 
 /// How to reach registries and stores.
@@ -19,10 +19,12 @@ pub struct Network {
     pub deadline: Duration,
     /// Longest silence on a connection.
     pub stall: Duration,
-    /// Certificates to trust beside the bundled ones: `SSL_CERT_FILE`.
-    pub extra_roots: Option<PathBuf>,
+    /// Files of certificates to trust beside the bundled ones, and the variables that name them.
+    pub extra_roots: Vec<(&'static str, PathBuf)>,
     /// Credentials for MLflow.
-    pub mlflow: MlflowCredentials,
+    pub mlflow: MlflowSettings,
+    /// The file with the certificate, and its key, that an MLflow server is shown.
+    pub mlflow_certificate: Option<PathBuf>,
     /// Credentials for a metadata database.
     pub postgres: PostgresCredentials,
     /// Settings and credentials for S3.
@@ -37,6 +39,8 @@ pub struct Connection {
     /// The HTTP client for signed requests. It follows no redirect: a signature is for one host, and the token of a
     /// session, which is in a header of its own, must not come to another.
     pub signing_client: reqwest::Client,
+    /// The HTTP client for an MLflow server, which may want to see a certificate.
+    pub mlflow_client: reqwest::Client,
     /// Credentials for MLflow.
     pub mlflow: MlflowCredentials,
     /// Credentials for a metadata database.
@@ -47,6 +51,8 @@ pub struct Connection {
     pub s3_credentials: Arc<OnceLock<AwsCredentialProvider>>,
     /// How certificates are checked.
     pub tls: rustls::ClientConfig,
+    /// The same for an MLflow server.
+    pub mlflow_tls: rustls::ClientConfig,
     /// Longest silence on a connection.
     pub stall: Duration,
 }
@@ -57,15 +63,19 @@ impl Network {
     /// # Errors
     /// See [`ClientError`].
     pub fn connect(&self) -> Result<Connection, ClientError> {
-        let tls = crate::http::tls(self.extra_roots.clone())?;
+        let tls = crate::http::tls(&self.extra_roots, None)?;
+        let mlflow_tls = crate::http::tls(&self.extra_roots, self.mlflow_certificate.as_deref())?;
+        let mlflow = self.mlflow.open();
         Ok(Connection {
             client: crate::http::client(tls.clone(), self.stall, few_redirects())?,
             signing_client: crate::http::client(tls.clone(), self.stall, Policy::none())?,
-            mlflow: self.mlflow.clone(),
+            mlflow_client: crate::http::client(mlflow_tls.clone(), self.stall, few_redirects())?,
+            mlflow: mlflow.map_err(|(path, source)| ClientError::Credentials { path, source })?,
             postgres: self.postgres.clone(),
             s3: self.s3.clone(),
             s3_credentials: Arc::default(),
             tls,
+            mlflow_tls,
             stall: self.stall,
         })
     }
@@ -81,6 +91,7 @@ impl Connection {
         Ok(Self {
             client: crate::http::client(self.tls.clone(), self.stall, few_redirects())?,
             signing_client: crate::http::client(self.tls.clone(), self.stall, Policy::none())?,
+            mlflow_client: crate::http::client(self.mlflow_tls.clone(), self.stall, few_redirects())?,
             ..self.clone()
         })
     }

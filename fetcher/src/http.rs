@@ -4,7 +4,7 @@
 //! [`dns`](crate::dns), and certificates are checked against the bundled Mozilla roots plus whatever `SSL_CERT_FILE`
 //! names. It never retries by itself: there is one retry budget, in [`crate::retry`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use futures_util::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, StatusCode};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use url::Url;
 
 use crate::dns::Dns;
@@ -28,16 +29,37 @@ const REQUEST_ID_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("x-ms-request-id"),
 ];
 
+/// The variable with the file of the certificate that an MLflow server is shown.
+pub const CLIENT_CERTIFICATE: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
+
 /// Why the client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// `SSL_CERT_FILE` names something that is not a file of certificates.
-    #[error("SSL_CERT_FILE: cannot read certificates from {}", path.display())]
+    /// A variable names something that is not a file of certificates.
+    #[error("{variable}: cannot read certificates from {}", path.display())]
     Certificates {
+        /// The variable.
+        variable: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: rustls::pki_types::pem::Error,
+    },
+    /// The file of a client's certificate has none, or no key.
+    #[error("{CLIENT_CERTIFICATE}: cannot read a certificate and its key from {}", path.display())]
+    ClientCertificate {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// A file of credentials cannot be read.
+    #[error("cannot read credentials from {}", path.display())]
+    Credentials {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The TLS library refused its configuration.
     #[error("cannot set up TLS")]
@@ -47,24 +69,32 @@ pub enum ClientError {
     Http(#[from] reqwest::Error),
 }
 
-/// How certificates are checked: against the bundled roots and those of the file `extra_roots`, the value of
-/// `SSL_CERT_FILE`.
+/// How certificates are checked: against the bundled roots and those of the files `extra_roots`; and the certificate that
+/// is shown to who asks for one.
 ///
 /// # Errors
 /// See [`ClientError`].
-pub fn tls(extra_roots: Option<PathBuf>) -> Result<rustls::ClientConfig, ClientError> {
+pub fn tls(
+    extra_roots: &[(&'static str, PathBuf)],
+    own: Option<&Path>,
+) -> Result<rustls::ClientConfig, ClientError> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = extra_roots {
-        let failed = |source| ClientError::Certificates { path: path.clone(), source };
-        for certificate in CertificateDer::pem_file_iter(&path).map_err(failed)? {
+    for (variable, path) in extra_roots {
+        let failed = |source| ClientError::Certificates { variable, path: path.clone(), source };
+        for certificate in CertificateDer::pem_file_iter(path).map_err(failed)? {
             roots.add(certificate.map_err(failed)?)?;
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(rustls::ClientConfig::builder_with_provider(provider)
+    let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_root_certificates(roots);
+    let Some(path) = own else { return Ok(config.with_no_client_auth()) };
+    let failed = |source| ClientError::ClientCertificate { path: path.to_owned(), source };
+    let chain =
+        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    let key = PrivateKeyDer::from_pem_file(path).map_err(failed)?;
+    Ok(config.with_client_auth_cert(chain, key)?)
 }
 
 /// The redirects that are followed where a request may be made elsewhere: few, and without credentials.

@@ -58,6 +58,7 @@ use std::time::Duration;
 use handoff::ExitCode;
 
 use crate::config::{Job, TERMINATION_LOG, TerminationLog};
+use crate::credentials::Environment;
 use crate::error::Error;
 use crate::report::termination;
 
@@ -69,7 +70,7 @@ pub fn run(cli: cli::Cli) -> ExitCode {
     scrub::remember();
     report::log::init(cli.log.log_format, cli.log.log_level);
     let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let default_log = TerminationLog::IfPresent(TERMINATION_LOG.into());
+    let default_log = termination_log(&environment);
     let job = match config::job(cli, &environment) {
         Ok(job) => job,
         Err(error) => return conclude(&default_log, "fetcher", Err(error.into())),
@@ -97,9 +98,17 @@ pub fn refuse(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let paragraph: Vec<_> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
     let words = paragraph.join(" ");
-    let default_log = TerminationLog::IfPresent(TERMINATION_LOG.into());
+    let default_log = termination_log(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
     termination::write(&default_log, &format!("fetcher: {}", words.trim_start_matches("error: ")));
     ExitCode::Config
+}
+
+/// Where the outcome goes as long as nobody knows what is to be done.
+fn termination_log(environment: Environment<'_>) -> TerminationLog {
+    match environment("FETCHER_TERMINATION_LOG") {
+        Some(path) => TerminationLog::Always(path.into()),
+        None => TerminationLog::IfPresent(TERMINATION_LOG.into()),
+    }
 }
 
 async fn carry_out(job: Job) -> ExitCode {

@@ -1,8 +1,12 @@
 //! Which model is asked for: by its name in a registry, or by the address of its bytes.
 
-use handoff::{ModelId, Resolved};
+use handoff::{ModelId, Resolved, SafePath};
 
-use crate::name::{ModelName, VersionRef};
+use std::fmt;
+
+use url::Url;
+
+use crate::name::{ModelName, VersionName, VersionRef};
 use crate::uri::{RegistryUri, StoreUri};
 
 /// Which model is asked for.
@@ -17,6 +21,15 @@ pub enum ModelRef {
         /// Its version or alias.
         version: VersionRef,
     },
+    /// By what an MLflow server knows beside its registry.
+    MlflowArtifact {
+        /// The server.
+        server: Url,
+        /// The artifact.
+        artifact: MlflowArtifact,
+        /// What to call it.
+        model: ModelId,
+    },
     /// By the address of its bytes.
     Uri {
         /// The address.
@@ -26,6 +39,29 @@ pub enum ModelRef {
     },
 }
 
+/// Files that an MLflow server knows by whatever made them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MlflowArtifact {
+    /// `models:/m-<id>`: a model that was logged, registered or not.
+    LoggedModel(VersionName),
+    /// `runs:/<id>/path`: what a run left.
+    Run {
+        /// The run.
+        run: VersionName,
+        /// Below all that it left.
+        path: SafePath,
+    },
+}
+
+impl fmt::Display for MlflowArtifact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LoggedModel(id) => write!(f, "models:/{id}"),
+            Self::Run { run, path } => write!(f, "runs:/{run}/{path}"),
+        }
+    }
+}
+
 impl ModelRef {
     /// What the manifest calls the model.
     pub fn id(&self) -> ModelId {
@@ -33,7 +69,7 @@ impl ModelRef {
             Self::Registered { name, version, .. } => {
                 ModelId { name: name.to_string(), version: version.to_string() }
             }
-            Self::Uri { model, .. } => model.clone(),
+            Self::MlflowArtifact { model, .. } | Self::Uri { model, .. } => model.clone(),
         }
     }
 
@@ -41,6 +77,7 @@ impl ModelRef {
     pub fn registry(&self) -> String {
         match self {
             Self::Registered { registry, .. } => registry.to_string(),
+            Self::MlflowArtifact { server, .. } => RegistryUri::Mlflow(server.clone()).to_string(),
             Self::Uri { .. } => "uri".to_owned(),
         }
     }
@@ -50,6 +87,7 @@ impl ModelRef {
     pub fn led_to(&self, resolved: &Resolved) -> bool {
         let same_address = match self {
             Self::Registered { .. } => true,
+            Self::MlflowArtifact { artifact, .. } => artifact.to_string() == resolved.version,
             Self::Uri { uri, .. } => !uri.hides_something() && uri.to_string() == resolved.uri,
         };
         same_address && self.registry() == resolved.registry

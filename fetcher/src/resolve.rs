@@ -8,7 +8,7 @@ use handoff::{Integrity, ModelDigest, SafePath};
 use crate::connection::Connection;
 use crate::manifest::{Manifest, SHA256SUMS, parse_sha256sums};
 use crate::name::{ModelName, VersionRef};
-use crate::reference::ModelRef;
+use crate::reference::{MlflowArtifact, ModelRef};
 use crate::retry::{Budget, Failed};
 use crate::store::{Class, StoreError};
 use crate::uri::{RegistryUri, StoreUri, UriError};
@@ -57,6 +57,26 @@ pub enum ResolveError {
         /// What was looked for.
         hint: &'static str,
     },
+    /// A server does not know an artifact.
+    #[error("{artifact} does not exist in {registry}")]
+    UnknownArtifact {
+        /// The artifact.
+        artifact: MlflowArtifact,
+        /// The server.
+        registry: String,
+        /// What was looked for.
+        hint: &'static str,
+    },
+    /// A server knows an artifact that cannot be fetched.
+    #[error("{artifact} is {status} in {registry}")]
+    ArtifactNotReady {
+        /// The artifact.
+        artifact: MlflowArtifact,
+        /// The server.
+        registry: String,
+        /// The server's own word.
+        status: String,
+    },
     /// More than one version answers to the name.
     #[error("`{version}` of `{name}` is ambiguous in {registry}: versions {found} carry it")]
     Ambiguous {
@@ -85,7 +105,7 @@ pub enum ResolveError {
     #[error("{registry} says the bytes of `{name}` are at an address that is not usable")]
     BadLocation {
         /// The model.
-        name: ModelName,
+        name: String,
         /// The registry.
         registry: String,
         /// Why.
@@ -121,10 +141,11 @@ impl ResolveError {
     /// How to meet this failure.
     pub fn class(&self) -> Class {
         match self {
-            Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::Ambiguous { .. } => {
-                Class::NotFound
-            }
-            Self::NotReady { .. } => Class::Retryable,
+            Self::UnknownModel { .. }
+            | Self::UnknownVersion { .. }
+            | Self::UnknownArtifact { .. }
+            | Self::Ambiguous { .. } => Class::NotFound,
+            Self::NotReady { .. } | Self::ArtifactNotReady { .. } => Class::Retryable,
             Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
             Self::BadDescriptor { .. } => Class::Integrity,
             Self::Registry { source, .. } => source.class(),
@@ -134,7 +155,7 @@ impl ResolveError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::UnknownVersion { hint, .. } => Some(hint),
+            Self::UnknownVersion { hint, .. } | Self::UnknownArtifact { hint, .. } => Some(hint),
             Self::Ambiguous { .. } => {
                 Some("name the version by its number, or leave the name on one version only")
             }
@@ -172,6 +193,9 @@ pub async fn resolve(
         #[cfg(feature = "postgres")]
         ModelRef::Registered { registry: RegistryUri::Postgres(database), name, version } => {
             postgres::resolve(database, name, version, connection, budget).await
+        }
+        ModelRef::MlflowArtifact { server, artifact, .. } => {
+            mlflow::Registry::new(server, connection, budget).artifact(artifact).await
         }
         ModelRef::Uri { uri, model } => {
             Ok(Location { version: model.version.clone(), uri: uri.clone(), manifest: None })

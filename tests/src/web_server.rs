@@ -73,6 +73,38 @@ impl WebServer {
         server
     }
 
+    /// nginx with TLS that passes what it is asked below `path` on to a server on this port, if it is shown a certificate that
+    /// the [`authority`](Self::authority) signed, such as [`client_certificate`](Self::client_certificate).
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn nginx_that_wants_a_certificate_before(upstream: u16, path: &str) -> Self {
+        let tls_port = free_port();
+        let mut server = Self::start("nginx", |folder, port| {
+            make_certificate(Path::new(folder));
+            let listen = format!(
+                "listen 127.0.0.1:{port}; listen 127.0.0.1:{tls_port} ssl;\n\
+                 ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;\n\
+                 ssl_client_certificate {folder}/authority.pem; ssl_verify_client optional;\n\
+                 location {path}/ {{\n\
+                   if ($ssl_client_verify != SUCCESS) {{ return 400; }}\n\
+                   proxy_pass http://127.0.0.1:{upstream}/; }}"
+            );
+            nginx(folder, &listen)
+        });
+        let both =
+            ["server.pem", "server.key"].map(|name| fs::read_to_string(server.folder.path().join(name)));
+        let both = both.map(|text| text.expect("the certificate was made")).concat();
+        fs::write(server.client_certificate(), both).expect("the folder can be written to");
+        server.tls_port = Some(tls_port);
+        server
+    }
+
+    /// The file with a certificate and its key that the authority signed.
+    pub fn client_certificate(&self) -> std::path::PathBuf {
+        self.folder.path().join("client.pem")
+    }
+
     /// lighttpd with WebDAV, which keeps `If-None-Match` and `If-Match`.
     ///
     /// # Panics

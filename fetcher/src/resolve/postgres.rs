@@ -61,7 +61,7 @@ pub(super) async fn resolve(
     row.version.parse::<VersionName>().map_err(|error| bad(error.to_string()))?;
     let manifest = vouched(row.digest.as_deref(), row.sums.as_deref()).map_err(bad)?;
     let uri = location(&row.uri).map_err(|source| {
-        let (name, registry) = (name.clone(), registry.clone());
+        let (name, registry) = (name.to_string(), registry.clone());
         ResolveError::BadLocation { name, registry, source }
     })?;
     Ok(Location { version: row.version, uri, manifest })
