@@ -7,7 +7,9 @@ use std::time::Duration;
 use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
-use crate::credentials::{MlflowCredentials, MlflowSettings, PostgresCredentials, S3Settings};
+use crate::credentials::{
+    MlflowCredentials, MlflowSettings, ModelRegistryToken, PostgresCredentials, S3Settings,
+};
 use crate::http::{ClientError, few_redirects};
 
 /// How to reach registries and stores.
@@ -25,6 +27,8 @@ pub struct Network {
     pub mlflow: MlflowSettings,
     /// The file with the certificate, and its key, that an MLflow server is shown.
     pub mlflow_certificate: Option<PathBuf>,
+    /// The token for Kubeflow's model registry.
+    pub model_registry: ModelRegistryToken,
     /// Credentials for a metadata database.
     pub postgres: PostgresCredentials,
     /// Settings and credentials for S3.
@@ -43,6 +47,8 @@ pub struct Connection {
     pub mlflow_client: reqwest::Client,
     /// Credentials for MLflow.
     pub mlflow: MlflowCredentials,
+    /// The token for Kubeflow's model registry.
+    pub model_registry: ModelRegistryToken,
     /// Credentials for a metadata database.
     pub postgres: PostgresCredentials,
     /// Settings and credentials for S3.
@@ -71,6 +77,7 @@ impl Network {
             signing_client: crate::http::client(tls.clone(), self.stall, Policy::none())?,
             mlflow_client: crate::http::client(mlflow_tls.clone(), self.stall, few_redirects())?,
             mlflow: mlflow.map_err(|(path, source)| ClientError::Credentials { path, source })?,
+            model_registry: self.model_registry.clone(),
             postgres: self.postgres.clone(),
             s3: self.s3.clone(),
             s3_credentials: Arc::default(),

@@ -14,9 +14,11 @@ use crate::limits::Limits;
 use crate::store::StoreError;
 
 mod mlflow;
+mod model_registry;
 mod password_file;
 
 pub use mlflow::{MlflowCredentials, MlflowSettings};
+pub use model_registry::ModelRegistryToken;
 
 /// Reads one environment variable; empty counts as unset.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -15,6 +15,7 @@ use crate::uri::{RegistryUri, StoreUri, UriError};
 
 pub(crate) mod catalog;
 pub(crate) mod mlflow;
+pub(crate) mod model_registry;
 #[cfg(feature = "postgres")]
 mod postgres;
 
@@ -89,6 +90,28 @@ pub enum ResolveError {
         /// The versions that carry it.
         found: String,
     },
+    /// The version is there and is not to be used any more.
+    #[error("version `{version}` of `{name}` is archived in {registry}")]
+    Archived {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: String,
+        /// The registry.
+        registry: String,
+    },
+    /// The version has nothing that could be fetched.
+    #[error("version `{version}` of `{name}` has no model in {registry}: {reason}")]
+    NoArtifact {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: String,
+        /// The registry.
+        registry: String,
+        /// What it has instead.
+        reason: String,
+    },
     /// The version is there but cannot be fetched.
     #[error("version `{version}` of `{name}` is {status} in {registry}")]
     NotReady {
@@ -144,6 +167,8 @@ impl ResolveError {
             Self::UnknownModel { .. }
             | Self::UnknownVersion { .. }
             | Self::UnknownArtifact { .. }
+            | Self::Archived { .. }
+            | Self::NoArtifact { .. }
             | Self::Ambiguous { .. } => Class::NotFound,
             Self::NotReady { .. } | Self::ArtifactNotReady { .. } => Class::Retryable,
             Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
@@ -156,6 +181,8 @@ impl ResolveError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownVersion { hint, .. } | Self::UnknownArtifact { hint, .. } => Some(hint),
+            Self::Archived { .. } => Some("name a version that is live, or restore this one in the registry"),
+            Self::NoArtifact { .. } => Some("register the model's artifact with its `uri`"),
             Self::Ambiguous { .. } => {
                 Some("name the version by its number, or leave the name on one version only")
             }
@@ -189,6 +216,9 @@ pub async fn resolve(
         }
         ModelRef::Registered { registry: RegistryUri::Catalog(root), name, version } => {
             catalog::resolve(root, name, version, connection, budget).await
+        }
+        ModelRef::Registered { registry: RegistryUri::ModelRegistry(server), name, version } => {
+            model_registry::Registry::new(server, connection, budget).resolve(name, version).await
         }
         #[cfg(feature = "postgres")]
         ModelRef::Registered { registry: RegistryUri::Postgres(database), name, version } => {

@@ -158,7 +158,9 @@ pub trait WritableStore: Store {
 pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match uri {
         StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
-        StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
+        StoreUri::S3 { bucket, prefix, at } => {
+            Arc::new(s3::S3Store::new(bucket, prefix, at.as_ref(), connection)?)
+        }
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
         StoreUri::HttpFile(url) => Arc::new(http::HttpStore::file(url, connection)),
         StoreUri::MlflowArtifacts { server, path } => {
@@ -174,7 +176,9 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
 pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn WritableStore>, StoreError> {
     Ok(match uri {
         StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
-        StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
+        StoreUri::S3 { bucket, prefix, at } => {
+            Arc::new(s3::S3Store::new(bucket, prefix, at.as_ref(), connection)?)
+        }
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
         StoreUri::HttpFile(_) | StoreUri::MlflowArtifacts { .. } => {
             return Err(StoreError::Refused {

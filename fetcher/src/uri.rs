@@ -28,6 +28,8 @@ pub enum StoreUri {
         bucket: String,
         /// The prefix without slashes at its ends; empty for the whole bucket.
         prefix: String,
+        /// Which server has it, where a registry says so; else that of the environment.
+        at: Option<S3Server>,
     },
     /// `http://` or `https://`. A query, such as a shared access signature, goes with every path below it.
     Http(Url),
@@ -42,11 +44,22 @@ pub enum StoreUri {
     },
 }
 
+/// A server of the S3 protocol, as `s3://bucket/prefix?endpoint=…&defaultRegion=…` names it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct S3Server {
+    /// Its address.
+    pub endpoint: Url,
+    /// The region that requests are signed for.
+    pub region: Option<String>,
+}
+
 /// A registry's address, by the scheme of `MODEL_REGISTRY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegistryUri {
     /// `mlflow+http(s)://host[/prefix]`: an MLflow tracking server.
     Mlflow(Url),
+    /// `model-registry+http(s)://host[/prefix]`: Kubeflow's model registry.
+    ModelRegistry(Url),
     /// `catalog+<store>`: descriptors beside the weights.
     Catalog(StoreUri),
     /// `postgres://host/database`: a view of a metadata database.
@@ -97,12 +110,10 @@ pub enum UriError {
 
 const STORE_SCHEMES: &str = "file, s3, http or https";
 #[cfg(feature = "postgres")]
-const REGISTRY_SCHEMES: &str =
-    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+http, catalog+https or postgres";
+const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, catalog+file, catalog+s3, catalog+http, catalog+https or postgres";
 /// A build without one does not offer it.
 #[cfg(not(feature = "postgres"))]
-const REGISTRY_SCHEMES: &str =
-    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+http or catalog+https";
+const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, catalog+file, catalog+s3, catalog+http or catalog+https";
 
 impl FromStr for StoreUri {
     type Err = UriError;
@@ -119,7 +130,7 @@ impl FromStr for StoreUri {
                 let bucket = bucket.ok_or(UriError::Missing { scheme: "s3", part: "bucket" })?.to_owned();
                 // Taken from the text as it was written: an object key is not percent-encoded.
                 let prefix = text.splitn(4, '/').nth(3).unwrap_or("").trim_matches('/').to_owned();
-                Ok(Self::S3 { bucket, prefix })
+                Ok(Self::S3 { bucket, prefix, at: None })
             }
             "http" | "https" => Ok(Self::Http(url)),
             other => Err(UriError::Scheme { scheme: other.to_owned(), expected: STORE_SCHEMES }),
@@ -144,9 +155,10 @@ impl StoreUri {
                 let folder = path.parent().ok_or(missing("file"))?;
                 Ok((Self::File(folder.to_owned()), name(file, "file")?))
             }
-            Self::S3 { bucket, prefix } => {
+            Self::S3 { bucket, prefix, at } => {
                 let (folder, file) = prefix.rsplit_once('/').unwrap_or(("", prefix));
-                let folder = Self::S3 { bucket: bucket.clone(), prefix: folder.to_owned() };
+                let (bucket, prefix, at) = (bucket.clone(), folder.to_owned(), at.clone());
+                let folder = Self::S3 { bucket, prefix, at };
                 Ok((folder, name(file, "s3")?))
             }
             Self::Http(url) | Self::HttpFile(url) => {
@@ -189,12 +201,15 @@ impl FromStr for RegistryUri {
         let unknown =
             |scheme: &str| UriError::Scheme { scheme: scheme.to_owned(), expected: REGISTRY_SCHEMES };
         let (scheme, _) = text.split_once("://").ok_or(UriError::Malformed)?;
+        let server = |inner: &str| match parse_without_credentials(inner)? {
+            url if matches!(url.scheme(), "http" | "https") => Ok(url),
+            _ => Err(unknown(scheme)),
+        };
         if let Some(inner) = text.strip_prefix("mlflow+") {
-            let url = parse_without_credentials(inner)?;
-            return match url.scheme() {
-                "http" | "https" => Ok(Self::Mlflow(url)),
-                _ => Err(unknown(scheme)),
-            };
+            return server(inner).map(Self::Mlflow);
+        }
+        if let Some(inner) = text.strip_prefix("model-registry+") {
+            return server(inner).map(Self::ModelRegistry);
         }
         #[cfg(feature = "postgres")]
         if matches!(scheme, "postgres" | "postgresql") {
@@ -234,8 +249,11 @@ impl fmt::Display for StoreUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => write!(f, "file://{}", path.display()),
-            Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
-            Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::S3 { bucket, prefix, at } => {
+                let slash = if prefix.is_empty() { "" } else { "/" };
+                write!(f, "s3://{bucket}{slash}{prefix}")?;
+                at.as_ref().map_or(Ok(()), |at| write!(f, " at {}", Redacted(&at.endpoint)))
+            }
             Self::Http(url) | Self::HttpFile(url) => Redacted(url).fmt(f),
             Self::MlflowArtifacts { server, path } => {
                 let shown = Redacted(server).to_string();
@@ -249,6 +267,9 @@ impl fmt::Display for RegistryUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Mlflow(url) => write!(f, "mlflow+{}", Redacted(url).to_string().trim_end_matches('/')),
+            Self::ModelRegistry(url) => {
+                write!(f, "model-registry+{}", Redacted(url).to_string().trim_end_matches('/'))
+            }
             Self::Catalog(store) => write!(f, "catalog+{store}"),
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => database.fmt(f),
@@ -272,6 +293,7 @@ mod tests {
         }
         for text in [
             "mlflow+http://mlflow.mlops:5000",
+            "model-registry+https://registry.kubeflow:8080/ml",
             "catalog+s3://b/models",
             "catalog+file:///srv/m",
             "postgres://db/ml",

@@ -27,6 +27,7 @@ mod manifests;
 mod memory;
 mod metrics;
 mod mlflow;
+mod model_registry;
 mod model_servers;
 mod monitoring;
 mod namespaces;

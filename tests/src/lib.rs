@@ -32,6 +32,7 @@ pub mod gcs_server;
 pub mod http;
 pub mod load;
 pub mod mlflow_server;
+pub mod model_registry;
 pub mod model_server;
 pub mod node;
 pub mod noise;

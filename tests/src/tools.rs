@@ -60,6 +60,11 @@ pub fn go_module(module: &str, version: &str) -> PathBuf {
     PathBuf::from(answer["Dir"].as_str().expect("go says where it is"))
 }
 
+/// Kubeflow's own model registry: see `tests/data/model-registry`.
+pub fn model_registry() -> PathBuf {
+    go_folder("model-registry", "model-registry")
+}
+
 /// Argo CD's own judgement on the health of objects: see `tests/data/argocd-health`.
 pub fn argocd_health() -> PathBuf {
     go_folder("argocd-health", "argocd-health")

@@ -57,7 +57,8 @@ fn store(uri: &StoreUri) {
     hold::message(cut(&shown));
     match uri {
         StoreUri::File(path) => assert!(path.is_absolute(), "{shown}"),
-        StoreUri::S3 { bucket, prefix } => {
+        StoreUri::S3 { bucket, prefix, at } => {
+            assert!(at.is_none(), "only a registry says so");
             assert!(!bucket.is_empty() && !bucket.contains('/'));
             assert_eq!(prefix.trim_matches('/'), prefix);
             assert_eq!(shown.parse::<StoreUri>().as_ref(), Ok(uri), "{shown}");

@@ -41,6 +41,9 @@ pub(super) fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Re
             false => registered_model(in_registry, server, floating),
         };
     }
+    if let Some(in_registry) = uri.strip_prefix("model-registry://") {
+        return model_registry_reference(in_registry, registry, environment, floating);
+    }
     if let Some(of_a_run) = uri.strip_prefix("runs:/") {
         return artifact_of_a_run(of_a_run, mlflow_server(registry, environment)?, labels);
     }
@@ -49,6 +52,31 @@ pub(super) fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Re
     let uri = located.map_err(|source| ConfigError::Uri { setting: URI, source })?;
     let model = labelled(labels, uri.display_name(), UNVERSIONED.to_owned());
     Ok(ModelRef::Uri { uri, model })
+}
+
+/// `model-registry://name[/version]`, as KServe writes it.
+fn model_registry_reference(
+    text: &str,
+    registry: Option<String>,
+    environment: Environment<'_>,
+    floating: bool,
+) -> Result<ModelRef, ConfigError> {
+    let by_kserve = || {
+        let scheme = environment("MODEL_REGISTRY_SCHEME").unwrap_or_else(|| "http".to_owned());
+        environment("MODEL_REGISTRY_BASE_URL").map(|host| format!("model-registry+{scheme}://{host}"))
+    };
+    let server = registry.or_else(by_kserve).ok_or(ConfigError::Missing {
+        setting: REGISTRY,
+        hint: "set MODEL_REGISTRY to model-registry+http(s)://host, or MODEL_REGISTRY_BASE_URL to the host",
+    })?;
+    let registry = self::registry(&server, environment)?;
+    let (name, version) = match text.split_once('/') {
+        Some((name, version)) => (name, version),
+        None => (text, "latest"),
+    };
+    let (name, version) =
+        name_and_version(&registry, Some(name.to_owned()), Some(version.to_owned()), floating)?;
+    Ok(ModelRef::Registered { registry, name, version })
 }
 
 /// A name and a version that are given beside an address.
@@ -167,14 +195,18 @@ fn name_and_version(
     let name = given(name).ok_or(missing(NAME))?;
     let version = given(version).ok_or(missing(VERSION))?;
     let name = name.parse().map_err(|source| ConfigError::Name { setting: NAME, source })?;
-    let is_mlflow = matches!(registry, RegistryUri::Mlflow(_));
+    let knows_the_newest = matches!(registry, RegistryUri::Mlflow(_) | RegistryUri::ModelRegistry(_));
+    let knows_stages = matches!(registry, RegistryUri::Mlflow(_));
     match VersionRef::floating(&version) {
-        Some(version) if is_mlflow && floating => return Ok((name, version)),
+        Some(VersionRef::Newest) if knows_the_newest && floating => return Ok((name, VersionRef::Newest)),
+        Some(VersionRef::Stage(stage)) if knows_stages && floating => {
+            return Ok((name, VersionRef::Stage(stage)));
+        }
         // A stage may also be the name of an alias or the value of a tag, so that one is looked for.
         Some(VersionRef::Newest) => {
             return Err(ConfigError::Unusable {
                 problem: format!("{VERSION} is `latest`, which may mean another model tomorrow"),
-                hint: "name a version, or an alias as `@alias`; with MLflow, FETCHER_ALLOW_FLOATING=true lets it be",
+                hint: "name a version, or an alias as `@alias`; with MLflow and Kubeflow's registry, FETCHER_ALLOW_FLOATING=true lets it be",
             });
         }
         _ => {}

@@ -88,9 +88,9 @@ pub(crate) fn manifest_file(file: DescribedFile, root: &StoreUri) -> Result<Mani
 fn below(root: &StoreUri, name: &ModelName, version: &VersionName) -> StoreUri {
     match root {
         StoreUri::File(path) => StoreUri::File(path.join(name.as_str()).join(version.as_str())),
-        StoreUri::S3 { bucket, prefix } => {
+        StoreUri::S3 { bucket, prefix, at } => {
             let prefix = format!("{prefix}/{name}/{version}").trim_matches('/').to_owned();
-            StoreUri::S3 { bucket: bucket.clone(), prefix }
+            StoreUri::S3 { bucket: bucket.clone(), prefix, at: at.clone() }
         }
         StoreUri::Http(url) | StoreUri::HttpFile(url) => {
             let segments = name.as_str().split('/').chain([version.as_str()]);

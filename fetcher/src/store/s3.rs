@@ -30,6 +30,7 @@ use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError, W
 use crate::chain::causes;
 use crate::connection::Connection;
 use crate::limits::Limits;
+use crate::uri::S3Server;
 use crate::verify::content_digest::ContentDigest;
 
 pub(crate) mod pages;
@@ -56,11 +57,16 @@ pub struct S3Store {
 }
 
 impl S3Store {
-    /// The prefix of a bucket, with the settings and credentials of the environment.
+    /// The prefix of a bucket, with the settings and credentials of the environment; on the server `at`, if one is named.
     ///
     /// # Errors
     /// [`StoreError::Refused`] when the settings contradict themselves.
-    pub fn new(bucket: &str, prefix: &str, connection: &Connection) -> Result<Self, StoreError> {
+    pub fn new(
+        bucket: &str,
+        prefix: &str,
+        at: Option<&S3Server>,
+        connection: &Connection,
+    ) -> Result<Self, StoreError> {
         let name = format!("s3://{bucket}");
         let mut builder = AmazonS3Builder::new()
             .with_bucket_name(bucket)
@@ -69,6 +75,12 @@ impl S3Store {
             .with_retry(RetryConfig { max_retries: 0, ..RetryConfig::default() });
         for (key, value) in connection.s3.settings() {
             builder = builder.with_config(*key, value);
+        }
+        if let Some(S3Server { endpoint, region }) = at {
+            builder = builder.with_endpoint(endpoint.as_str().trim_end_matches('/'));
+            if let Some(region) = region {
+                builder = builder.with_region(region);
+            }
         }
         let skips = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature);
         let is_anonymous = skips.is_some_and(|skips| skips.eq_ignore_ascii_case("true"));
