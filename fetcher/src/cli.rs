@@ -51,8 +51,8 @@ pub enum Command {
 /// Which model.
 #[derive(Debug, Args)]
 pub struct ReferenceArgs {
-    /// Registry that knows the model: mlflow+http(s)://host, model-registry+http(s)://host, catalog+file:///dir,
-    /// catalog+s3://bucket/prefix, catalog+http(s)://host/path, postgres://host/database.
+    /// Registry that knows the model: mlflow+http(s)://host, model-registry+http(s)://host, hf://,
+    /// catalog+file:///dir, catalog+s3://bucket/prefix, catalog+http(s)://host/path, postgres://host/database.
     #[arg(long, env = "MODEL_REGISTRY", value_name = "URI")]
     pub registry: Option<String>,
     /// Name of the model.
@@ -65,7 +65,7 @@ pub struct ReferenceArgs {
     #[arg(long, env = "FETCHER_ALLOW_FLOATING")]
     pub allow_floating: bool,
     /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), models:/name/version,
-    /// models:/m-…, runs:/run/path, model-registry://name/version. Name and version are then only labels.
+    /// models:/m-…, runs:/run/path, model-registry://name/version, hf://owner/name@revision. Name and version are then only labels.
     #[arg(long, env = "MODEL_URI", value_name = "URI")]
     pub uri: Option<String>,
 }

@@ -10,7 +10,9 @@ use crate::cli::{
     TrustArgs, VerifyArgs,
 };
 use crate::connection::Network;
-use crate::credentials::{Environment, MlflowSettings, ModelRegistryToken, PostgresCredentials, S3Settings};
+use crate::credentials::{
+    Environment, HuggingFaceSettings, MlflowSettings, ModelRegistryToken, PostgresCredentials, S3Settings,
+};
 use crate::filter::{Filter, Patterns, Preset};
 use crate::http::CLIENT_CERTIFICATE;
 use crate::name::{NameError, VersionRef};
@@ -284,6 +286,7 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
         extra_roots: ROOTS.iter().filter_map(|name| Some((*name, environment(name)?.into()))).collect(),
         mlflow: MlflowSettings::from_environment(environment),
         mlflow_certificate: environment(CLIENT_CERTIFICATE).map(PathBuf::from),
+        hugging_face: HuggingFaceSettings::from_environment(environment),
         model_registry: ModelRegistryToken::from_environment(environment),
         postgres: PostgresCredentials::from_environment(environment),
         s3: S3Settings::from_environment(environment),

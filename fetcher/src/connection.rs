@@ -8,7 +8,8 @@ use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
 use crate::credentials::{
-    MlflowCredentials, MlflowSettings, ModelRegistryToken, PostgresCredentials, S3Settings,
+    HuggingFaceSettings, MlflowCredentials, MlflowSettings, ModelRegistryToken, PostgresCredentials,
+    S3Settings,
 };
 use crate::http::{ClientError, few_redirects};
 
@@ -27,6 +28,8 @@ pub struct Network {
     pub mlflow: MlflowSettings,
     /// The file with the certificate, and its key, that an MLflow server is shown.
     pub mlflow_certificate: Option<PathBuf>,
+    /// The token for the Hugging Face Hub.
+    pub hugging_face: HuggingFaceSettings,
     /// The token for Kubeflow's model registry.
     pub model_registry: ModelRegistryToken,
     /// Credentials for a metadata database.
@@ -36,7 +39,7 @@ pub struct Network {
 }
 
 /// The open form of [`Network`]: what every registry and store is reached through.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Connection {
     /// The HTTP client.
     pub client: reqwest::Client,
@@ -47,6 +50,8 @@ pub struct Connection {
     pub mlflow_client: reqwest::Client,
     /// Credentials for MLflow.
     pub mlflow: MlflowCredentials,
+    /// The token for the Hugging Face Hub, if there is one.
+    pub hugging_face: Option<String>,
     /// The token for Kubeflow's model registry.
     pub model_registry: ModelRegistryToken,
     /// Credentials for a metadata database.
@@ -71,12 +76,13 @@ impl Network {
     pub fn connect(&self) -> Result<Connection, ClientError> {
         let tls = crate::http::tls(&self.extra_roots, None)?;
         let mlflow_tls = crate::http::tls(&self.extra_roots, self.mlflow_certificate.as_deref())?;
-        let mlflow = self.mlflow.open();
+        let (mlflow, hugging_face) = (self.mlflow.open(), self.hugging_face.open());
         Ok(Connection {
             client: crate::http::client(tls.clone(), self.stall, few_redirects())?,
             signing_client: crate::http::client(tls.clone(), self.stall, Policy::none())?,
             mlflow_client: crate::http::client(mlflow_tls.clone(), self.stall, few_redirects())?,
             mlflow: mlflow.map_err(|(path, source)| ClientError::Credentials { path, source })?,
+            hugging_face: hugging_face.map_err(|(path, source)| ClientError::Credentials { path, source })?,
             model_registry: self.model_registry.clone(),
             postgres: self.postgres.clone(),
             s3: self.s3.clone(),

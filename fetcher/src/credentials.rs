@@ -13,10 +13,12 @@ use object_store::aws::AmazonS3ConfigKey;
 use crate::limits::Limits;
 use crate::store::StoreError;
 
+pub mod hugging_face;
 mod mlflow;
 mod model_registry;
 mod password_file;
 
+pub use hugging_face::HuggingFaceSettings;
 pub use mlflow::{MlflowCredentials, MlflowSettings};
 pub use model_registry::ModelRegistryToken;
 

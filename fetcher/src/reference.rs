@@ -95,6 +95,13 @@ impl ModelRef {
 
     /// Whether the same reference may mean another model tomorrow.
     pub fn is_floating(&self) -> bool {
-        matches!(self, Self::Registered { version, .. } if version.is_floating())
+        match self {
+            // On the hub all but commits are branches or tags.
+            Self::Registered { registry: RegistryUri::HuggingFace(_), version, .. } => {
+                !crate::resolve::hugging_face::is_commit(&version.to_string())
+            }
+            Self::Registered { version, .. } => version.is_floating(),
+            Self::MlflowArtifact { .. } | Self::Uri { .. } => false,
+        }
     }
 }

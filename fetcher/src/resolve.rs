@@ -14,6 +14,7 @@ use crate::store::{Class, StoreError};
 use crate::uri::{RegistryUri, StoreUri, UriError};
 
 pub(crate) mod catalog;
+pub(crate) mod hugging_face;
 pub(crate) mod mlflow;
 pub(crate) mod model_registry;
 #[cfg(feature = "postgres")]
@@ -89,6 +90,14 @@ pub enum ResolveError {
         registry: String,
         /// The versions that carry it.
         found: String,
+    },
+    /// Who wants the model has to agree to something first.
+    #[error("`{name}` is gated in {registry}, and who asks may not read it")]
+    Gated {
+        /// The model.
+        name: ModelName,
+        /// The registry.
+        registry: String,
     },
     /// The version is there and is not to be used any more.
     #[error("version `{version}` of `{name}` is archived in {registry}")]
@@ -171,6 +180,7 @@ impl ResolveError {
             | Self::NoArtifact { .. }
             | Self::Ambiguous { .. } => Class::NotFound,
             Self::NotReady { .. } | Self::ArtifactNotReady { .. } => Class::Retryable,
+            Self::Gated { .. } => Class::Denied,
             Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
             Self::BadDescriptor { .. } => Class::Integrity,
             Self::Registry { source, .. } => source.class(),
@@ -181,6 +191,12 @@ impl ResolveError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownVersion { hint, .. } | Self::UnknownArtifact { hint, .. } => Some(hint),
+            Self::Gated { .. } => {
+                Some("accept the model's licence on its page, and set HF_TOKEN to a token of who did")
+            }
+            Self::UnknownModel { registry, .. } if registry.starts_with("hf://") => {
+                Some("write owner/name; a private model needs HF_TOKEN, of somebody who may see it")
+            }
             Self::Archived { .. } => Some("name a version that is live, or restore this one in the registry"),
             Self::NoArtifact { .. } => Some("register the model's artifact with its `uri`"),
             Self::Ambiguous { .. } => {
@@ -216,6 +232,9 @@ pub async fn resolve(
         }
         ModelRef::Registered { registry: RegistryUri::Catalog(root), name, version } => {
             catalog::resolve(root, name, version, connection, budget).await
+        }
+        ModelRef::Registered { registry: RegistryUri::HuggingFace(hub), name, version } => {
+            hugging_face::Registry::new(hub, connection, budget).resolve(name, version).await
         }
         ModelRef::Registered { registry: RegistryUri::ModelRegistry(server), name, version } => {
             model_registry::Registry::new(server, connection, budget).resolve(name, version).await

@@ -23,6 +23,7 @@ pub(crate) mod checksum;
 mod error;
 pub mod file;
 pub mod http;
+pub mod hugging_face;
 pub mod mlflow_artifacts;
 pub mod s3;
 
@@ -163,6 +164,9 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         }
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
         StoreUri::HttpFile(url) => Arc::new(http::HttpStore::file(url, connection)),
+        StoreUri::HuggingFace { hub, repository, commit } => {
+            Arc::new(hugging_face::HuggingFaceStore::new(hub, repository, commit, connection))
+        }
         StoreUri::MlflowArtifacts { server, path } => {
             Arc::new(mlflow_artifacts::MlflowArtifacts::new(server, path, connection))
         }
@@ -180,7 +184,7 @@ pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn 
             Arc::new(s3::S3Store::new(bucket, prefix, at.as_ref(), connection)?)
         }
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
-        StoreUri::HttpFile(_) | StoreUri::MlflowArtifacts { .. } => {
+        StoreUri::HttpFile(_) | StoreUri::HuggingFace { .. } | StoreUri::MlflowArtifacts { .. } => {
             return Err(StoreError::Refused {
                 what: uri.to_string(),
                 reason: "it cannot hold a catalog".into(),

@@ -35,6 +35,15 @@ pub enum StoreUri {
     Http(Url),
     /// One file of a web server, by a URL that is taken to the letter: a presigned one allows no other spelling.
     HttpFile(Url),
+    /// One commit of a repository of the Hugging Face Hub.
+    HuggingFace {
+        /// The hub.
+        hub: Url,
+        /// The repository, as `owner/name`.
+        repository: String,
+        /// The commit.
+        commit: String,
+    },
     /// Files behind an MLflow server's artifact proxy.
     MlflowArtifacts {
         /// The tracking server.
@@ -60,6 +69,8 @@ pub enum RegistryUri {
     Mlflow(Url),
     /// `model-registry+http(s)://host[/prefix]`: Kubeflow's model registry.
     ModelRegistry(Url),
+    /// `hf://`: the Hugging Face Hub, at its address.
+    HuggingFace(Url),
     /// `catalog+<store>`: descriptors beside the weights.
     Catalog(StoreUri),
     /// `postgres://host/database`: a view of a metadata database.
@@ -110,10 +121,10 @@ pub enum UriError {
 
 const STORE_SCHEMES: &str = "file, s3, http or https";
 #[cfg(feature = "postgres")]
-const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, catalog+file, catalog+s3, catalog+http, catalog+https or postgres";
+const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, hf, catalog+file, catalog+s3, catalog+http, catalog+https or postgres";
 /// A build without one does not offer it.
 #[cfg(not(feature = "postgres"))]
-const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, catalog+file, catalog+s3, catalog+http or catalog+https";
+const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, hf, catalog+file, catalog+s3, catalog+http or catalog+https";
 
 impl FromStr for StoreUri {
     type Err = UriError;
@@ -167,6 +178,8 @@ impl StoreUri {
                     percent_decode_str(last.unwrap_or("")).decode_utf8().map_err(|_| missing("http"))?;
                 Ok((Self::HttpFile(url.clone()), name(&last, "http")?))
             }
+            // Each is named by the resolver, with its commit.
+            Self::HuggingFace { .. } => Err(missing("hf")),
             Self::MlflowArtifacts { server, path } => {
                 let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
                 let folder = Self::MlflowArtifacts { server: server.clone(), path: folder.to_owned() };
@@ -255,6 +268,13 @@ impl fmt::Display for StoreUri {
                 at.as_ref().map_or(Ok(()), |at| write!(f, " at {}", Redacted(&at.endpoint)))
             }
             Self::Http(url) | Self::HttpFile(url) => Redacted(url).fmt(f),
+            Self::HuggingFace { hub, repository, commit } => {
+                write!(f, "hf://{repository}@{commit}")?;
+                match hub.host_str() {
+                    Some("huggingface.co") => Ok(()),
+                    _ => write!(f, " at {}", Redacted(hub)),
+                }
+            }
             Self::MlflowArtifacts { server, path } => {
                 let shown = Redacted(server).to_string();
                 write!(f, "mlflow-artifacts of {}: {path}", shown.trim_end_matches('/'))
@@ -270,6 +290,10 @@ impl fmt::Display for RegistryUri {
             Self::ModelRegistry(url) => {
                 write!(f, "model-registry+{}", Redacted(url).to_string().trim_end_matches('/'))
             }
+            Self::HuggingFace(hub) => match hub.host_str() {
+                Some("huggingface.co") => f.write_str("hf://"),
+                _ => write!(f, "hf:// at {}", Redacted(hub)),
+            },
             Self::Catalog(store) => write!(f, "catalog+{store}"),
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => database.fmt(f),

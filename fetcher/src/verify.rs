@@ -121,10 +121,10 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier for a file of which all this is expected.
-    pub fn new(expected: &[Expected]) -> Self {
+    /// A verifier for a file of which all this is expected, and its size, where that is known.
+    pub fn new(expected: &[Expected], size: Option<u64>) -> Self {
         let plain = |expected: &Expected| expected.range.is_none() && expected.digest.sha256().is_some();
-        let others = (!expected.iter().all(plain)).then(|| Expectations::new(expected));
+        let others = (!expected.iter().all(plain)).then(|| Expectations::new(expected, size));
         Self { hasher: Sha256::new(), others }
     }
 

@@ -21,6 +21,7 @@ mod faults;
 mod fetcher;
 mod filter;
 mod floods;
+mod hugging_face;
 mod integrity;
 mod kserve;
 mod manifests;

@@ -30,6 +30,7 @@ pub mod fault_server;
 pub mod faults;
 pub mod gcs_server;
 pub mod http;
+pub mod hugging_face;
 pub mod load;
 pub mod mlflow_server;
 pub mod model_registry;

@@ -66,7 +66,7 @@ fn store(uri: &StoreUri) {
         StoreUri::Http(url) => {
             assert!(url.has_host() && url.username().is_empty() && url.password().is_none());
         }
-        StoreUri::HttpFile(_) | StoreUri::MlflowArtifacts { .. } => panic!("no text says that"),
+        StoreUri::HttpFile(_) | StoreUri::HuggingFace { .. } | StoreUri::MlflowArtifacts { .. } => panic!("no text says that"),
     }
     if let Ok((folder, name)) = uri.split_file() {
         hold::path(&name);

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{ConfigError, given};
 use crate::cli::ReferenceArgs;
-use crate::credentials::Environment;
+use crate::credentials::{Environment, hugging_face};
 use crate::name::{ModelName, VersionName, VersionRef};
 use crate::reference::{MlflowArtifact, ModelRef};
 use crate::uri::{self, RegistryUri};
@@ -40,6 +40,9 @@ pub(super) fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Re
             true => logged_model(in_registry, server, labels),
             false => registered_model(in_registry, server, floating),
         };
+    }
+    if let Some(on_hub) = uri.strip_prefix("hf://") {
+        return on_the_hub(on_hub, environment);
     }
     if let Some(in_registry) = uri.strip_prefix("model-registry://") {
         return model_registry_reference(in_registry, registry, environment, floating);
@@ -79,6 +82,32 @@ fn model_registry_reference(
     Ok(ModelRef::Registered { registry, name, version })
 }
 
+fn hub(environment: Environment<'_>) -> Result<Url, ConfigError> {
+    hugging_face::endpoint(environment).map_err(|problem| ConfigError::Unusable {
+        problem: problem.to_owned(),
+        hint: "set HF_ENDPOINT to http(s)://host, or leave it unset for huggingface.co",
+    })
+}
+
+/// `hf://owner/name[@revision]`, or with `:` as KServe writes it.
+fn on_the_hub(text: &str, environment: Environment<'_>) -> Result<ModelRef, ConfigError> {
+    let hint = "write hf://owner/name, or hf://owner/name@revision for a branch, a tag or a commit";
+    let kind = text.split('/').next().unwrap_or_default();
+    if ["datasets", "spaces"].contains(&kind) {
+        let problem = format!("{URI} names one of the hub's {kind}, expected a model");
+        return Err(ConfigError::Unusable { problem, hint });
+    }
+    let (name, revision) = text.split_once(['@', ':']).unwrap_or((text, "main"));
+    let named = |source| ConfigError::Name { setting: URI, source };
+    let (name, version): (ModelName, VersionName) =
+        (name.trim_end_matches('/').parse().map_err(named)?, revision.parse().map_err(named)?);
+    if name.as_str().split('/').count() > 2 {
+        return Err(ConfigError::Unusable { problem: format!("{URI} names no model of the hub"), hint });
+    }
+    let registry = RegistryUri::HuggingFace(hub(environment)?);
+    Ok(ModelRef::Registered { registry, name, version: VersionRef::Named(version) })
+}
+
 /// A name and a version that are given beside an address.
 type Labels = (Option<String>, Option<String>);
 
@@ -88,6 +117,9 @@ fn labelled((name, version): Labels, otherwise: String, unversioned: String) -> 
 }
 
 fn registry(text: &str, environment: Environment<'_>) -> Result<RegistryUri, ConfigError> {
+    if text == "hf://" {
+        return hub(environment).map(RegistryUri::HuggingFace);
+    }
     let registry = text.parse().map_err(|source| ConfigError::Uri { setting: REGISTRY, source })?;
     // Postgres' own clients would ask the system who runs them, and an image knows no names.
     if text.starts_with("postgres") && environment("PGUSER").is_none() {

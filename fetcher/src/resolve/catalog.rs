@@ -96,6 +96,7 @@ fn below(root: &StoreUri, name: &ModelName, version: &VersionName) -> StoreUri {
             let segments = name.as_str().split('/').chain([version.as_str()]);
             StoreUri::Http(crate::http::join(url, segments))
         }
+        StoreUri::HuggingFace { .. } => root.clone(),
         StoreUri::MlflowArtifacts { server, path } => {
             StoreUri::MlflowArtifacts { server: server.clone(), path: format!("{path}/{name}/{version}") }
         }

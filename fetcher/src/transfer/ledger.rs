@@ -115,7 +115,7 @@ impl Entry {
         self.landed = Extents::default();
         (self.kept, self.kept_to, self.frontier, self.hashing_to) = (0, 0, 0, 0);
         self.generation += 1;
-        self.verifier = Some(Box::new(Verifier::new(&self.planned.expected)));
+        self.verifier = Some(Box::new(Verifier::new(&self.planned.expected, self.planned.size)));
         // It may be of another content now.
         self.identity.clone_from(&self.planned.source.identity);
         self.end = self.planned.size;
@@ -148,7 +148,7 @@ impl Ledger {
                 landed,
                 frontier: 0,
                 hashing_to: 0,
-                verifier: Some(Box::new(Verifier::new(&planned.expected))),
+                verifier: Some(Box::new(Verifier::new(&planned.expected, planned.size))),
                 blocks: BTreeMap::new(),
                 queued: false,
                 generation: 0,

@@ -22,6 +22,9 @@ pub enum Algorithm {
     Crc32c,
     /// FIPS 180-4.
     Sha1,
+    /// SHA-1 of a file as Git has it: after `blob`, its size and a zero byte.
+    /// <https://git-scm.com/book/en/v2/Git-Internals-Git-Objects>
+    GitBlob,
     /// CRC-64/NVME, big-endian, as S3 gives it.
     Crc64Nvme,
     /// FIPS 180-4.
@@ -34,11 +37,12 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Md5,
         Self::Crc32,
         Self::Crc32c,
         Self::Sha1,
+        Self::GitBlob,
         Self::Crc64Nvme,
         Self::Sha256,
         Self::Blake2b,
@@ -52,6 +56,7 @@ impl Algorithm {
             Self::Crc32 => "crc32",
             Self::Crc32c => "crc32c",
             Self::Sha1 => "sha1",
+            Self::GitBlob => "git-sha1",
             Self::Crc64Nvme => "crc64nvme",
             Self::Sha256 => "sha256",
             Self::Blake2b => "blake2b",
@@ -65,7 +70,7 @@ impl Algorithm {
             Self::Crc32 | Self::Crc32c => 4,
             Self::Crc64Nvme => 8,
             Self::Md5 => 16,
-            Self::Sha1 => 20,
+            Self::Sha1 | Self::GitBlob => 20,
             Self::Sha256 | Self::Blake3 => 32,
             Self::Blake2b => 64,
         }
@@ -165,7 +170,7 @@ pub struct ContentHasher(Hasher);
 #[derive(Clone)]
 enum Hasher {
     Md5(md5::Md5),
-    Sha1(sha1::Sha1),
+    Sha1(Algorithm, sha1::Sha1),
     Sha256(sha2::Sha256),
     Blake2b(Box<blake2::Blake2b512>),
     Blake3(Box<blake3::Hasher>),
@@ -173,12 +178,21 @@ enum Hasher {
 }
 
 impl ContentHasher {
+    /// The digest of nothing yet of a file of that size, where it is known: some begin with it.
+    pub fn of_file(algorithm: Algorithm, size: Option<u64>) -> Self {
+        let mut new = Self::new(algorithm);
+        if let (Algorithm::GitBlob, Some(size)) = (algorithm, size) {
+            new.update(format!("blob {size}\0").as_bytes());
+        }
+        new
+    }
+
     /// The digest of nothing yet.
     pub fn new(algorithm: Algorithm) -> Self {
         let crc = |variant| Hasher::Crc(algorithm, crc_fast::Digest::new(variant));
         Self(match algorithm {
             Algorithm::Md5 => Hasher::Md5(md5::Md5::new()),
-            Algorithm::Sha1 => Hasher::Sha1(sha1::Sha1::new()),
+            Algorithm::Sha1 | Algorithm::GitBlob => Hasher::Sha1(algorithm, sha1::Sha1::new()),
             Algorithm::Sha256 => Hasher::Sha256(sha2::Sha256::new()),
             Algorithm::Blake2b => Hasher::Blake2b(Box::new(blake2::Blake2b512::new())),
             Algorithm::Blake3 => Hasher::Blake3(Box::new(blake3::Hasher::new())),
@@ -192,7 +206,7 @@ impl ContentHasher {
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             Hasher::Md5(hasher) => hasher.update(bytes),
-            Hasher::Sha1(hasher) => hasher.update(bytes),
+            Hasher::Sha1(_, hasher) => hasher.update(bytes),
             Hasher::Sha256(hasher) => hasher.update(bytes),
             Hasher::Blake2b(hasher) => hasher.update(bytes),
             Hasher::Blake3(hasher) => {
@@ -207,7 +221,7 @@ impl ContentHasher {
         let of = |algorithm, value: &[u8]| ContentDigest { algorithm, value: value.into() };
         match self.0 {
             Hasher::Md5(hasher) => of(Algorithm::Md5, &hasher.finalize()),
-            Hasher::Sha1(hasher) => of(Algorithm::Sha1, &hasher.finalize()),
+            Hasher::Sha1(algorithm, hasher) => of(algorithm, &hasher.finalize()),
             Hasher::Sha256(hasher) => of(Algorithm::Sha256, &hasher.finalize()),
             Hasher::Blake2b(hasher) => of(Algorithm::Blake2b, &hasher.finalize()),
             Hasher::Blake3(hasher) => of(Algorithm::Blake3, hasher.finalize().as_bytes()),
@@ -253,6 +267,14 @@ mod tests {
             assert_eq!(hasher.finish(), expected);
             assert_eq!(expected.to_string().parse(), Ok(expected));
         }
+    }
+
+    /// As `git hash-object` says it.
+    #[test]
+    fn a_blob_begins_with_its_size() {
+        let mut hasher = ContentHasher::of_file(Algorithm::GitBlob, Some(4));
+        hasher.update(b"abc\n");
+        assert_eq!(hasher.finish().to_string(), "git-sha1:8baef1b4abc478178b004d62031cf7fe6db6f903");
     }
 
     #[test]

@@ -31,7 +31,7 @@ struct Shard {
 }
 
 impl Expectations {
-    pub(super) fn new(expected: &[Expected]) -> Self {
+    pub(super) fn new(expected: &[Expected], size: Option<u64>) -> Self {
         let mut new = Self::default();
         for Expected { digest, range, .. } in expected {
             let algorithm = digest.algorithm();
@@ -40,7 +40,7 @@ impl Expectations {
                 // That one is always computed.
                 None if algorithm == Algorithm::Sha256 => {}
                 None if new.whole.iter().any(|(known, _)| *known == algorithm) => {}
-                None => new.whole.push((algorithm, ContentHasher::new(algorithm))),
+                None => new.whole.push((algorithm, ContentHasher::of_file(algorithm, size))),
             }
         }
         new.shards.sort_by_key(|shard| (shard.range.start, shard.range.end));
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn digest(algorithm: Algorithm, content: &[u8]) -> String {
-        let mut hasher = ContentHasher::new(algorithm);
+        let mut hasher = ContentHasher::of_file(algorithm, Some(length(content)));
         hasher.update(content);
         hasher.finish().to_string()
     }
@@ -132,7 +132,7 @@ mod tests {
         let source = Source { store: "s3://b".parse().unwrap(), path: path.clone(), identity: None };
         let planned = PlannedFile { path, size: None, expected, source, unpack: None };
         let mut results = [1, 3, 1000].map(|step| {
-            let mut expectations = Expectations::new(&planned.expected);
+            let mut expectations = Expectations::new(&planned.expected, Some(length(content)));
             content.chunks(step).for_each(|chunk| expectations.update(chunk));
             expectations.finish(&planned).map_err(|error| error.to_string())
         });
