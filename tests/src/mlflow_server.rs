@@ -63,8 +63,6 @@ pub struct Registered {
     pub version: String,
     /// The run that made it.
     pub run_id: String,
-    /// The logged model that it is.
-    pub model_id: String,
     /// Its `source` as the registry has it.
     pub source: String,
     /// Where the registry says that its files are.

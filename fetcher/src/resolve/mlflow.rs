@@ -6,8 +6,7 @@
 
 use handoff::SafePath;
 use handoff::text::{is_harmful, shown};
-use reqwest::header::CONTENT_TYPE;
-use reqwest::{RequestBuilder, StatusCode};
+use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -17,14 +16,12 @@ use crate::connection::Connection;
 use crate::http::{join, read_bounded, send};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
-use crate::name::{ModelName, Stage, VersionName, VersionRef};
+use crate::name::{ModelName, VersionName, VersionRef};
 use crate::redact::Redacted;
 use crate::retry::{Budget, Failed};
 use crate::scrub::scrub;
 use crate::store::StoreError;
 use crate::uri::{RegistryUri, StoreUri, UriError, local};
-
-mod artifact;
 
 /// Tag by whose value a version may be named.
 const TAG: &str = "version";
@@ -55,9 +52,6 @@ pub(crate) struct ModelVersion {
     /// `READY`, `PENDING_REGISTRATION` or `FAILED_REGISTRATION`; absent means ready.
     #[serde(default)]
     status: Option<String>,
-    /// `None`, `Staging`, `Production` or `Archived`.
-    #[serde(default)]
-    current_stage: Option<String>,
     #[serde(default)]
     tags: Vec<Tag>,
 }
@@ -87,8 +81,6 @@ impl<'a> Registry<'a> {
         let found = match version {
             VersionRef::Alias(alias) => self.by_alias(name, alias).await?,
             VersionRef::Named(version) => self.by_any_name(name, version).await?,
-            VersionRef::Newest => newest(self.versions(name).await?, None),
-            VersionRef::Stage(stage) => newest(self.versions(name).await?, Some(*stage)),
         };
         let Some(found) = found else { return Err(self.unknown(name, version).await?) };
         // It gets into messages, the receipt and the next question.
@@ -104,7 +96,7 @@ impl<'a> Registry<'a> {
         let answer: UriAnswer =
             self.ask("model-versions/get-download-uri", &query).await.map_err(self.asking())?;
         let uri = location(&answer.artifact_uri, self.server).map_err(|source| {
-            ResolveError::BadLocation { name: name.to_string(), registry: self.shown.clone(), source }
+            ResolveError::BadLocation { name: name.clone(), registry: self.shown.clone(), source }
         })?;
         let manifest = vouched(&found).map_err(|reason| ResolveError::BadDescriptor {
             what: format!("a tag of version {} of `{name}` in {}", found.version, self.shown),
@@ -146,11 +138,26 @@ impl<'a> Registry<'a> {
         name: &ModelName,
         version: &VersionName,
     ) -> Result<Option<ModelVersion>, ResolveError> {
+        let Some(quoted) = quote(name.as_str()) else { return Ok(None) };
         // Filtered by name there and by tag here: servers differ in how they quote a tag's value.
-        let mut carriers = self.versions(name).await?;
-        carriers.retain(|candidate| {
-            candidate.tags.iter().any(|tag| tag.key == TAG && tag.value == version.as_str())
-        });
+        let filter = format!("name={quoted}");
+        let mut carriers = Vec::new();
+        let mut token = String::new();
+        for _ in 0..Limits::DEFAULT.pages {
+            let mut query = vec![("filter", filter.as_str()), ("max_results", "1000")];
+            if !token.is_empty() {
+                query.push(("page_token", &token));
+            }
+            let page = found(self.ask::<SearchAnswer>("model-versions/search", &query).await);
+            let Some(page) = page.map_err(self.asking())? else { break };
+            carriers.extend(page.model_versions.into_iter().filter(|candidate| {
+                candidate.tags.iter().any(|tag| tag.key == TAG && tag.value == version.as_str())
+            }));
+            match page.next_page_token {
+                Some(next) if !next.is_empty() => token = next,
+                _ => break,
+            }
+        }
         if carriers.len() > 1 {
             let found: Vec<_> = carriers.iter().take(10).map(|carrier| shown(&carrier.version)).collect();
             return Err(ResolveError::Ambiguous {
@@ -161,28 +168,6 @@ impl<'a> Registry<'a> {
             });
         }
         Ok(carriers.pop())
-    }
-
-    /// Every version of a model.
-    async fn versions(&self, name: &ModelName) -> Result<Vec<ModelVersion>, ResolveError> {
-        let Some(quoted) = quote(name.as_str()) else { return Ok(Vec::new()) };
-        let filter = format!("name={quoted}");
-        let mut versions = Vec::new();
-        let mut token = String::new();
-        for _ in 0..Limits::DEFAULT.pages {
-            let mut query = vec![("filter", filter.as_str()), ("max_results", "1000")];
-            if !token.is_empty() {
-                query.push(("page_token", &token));
-            }
-            let page = found(self.ask::<SearchAnswer>("model-versions/search", &query).await);
-            let Some(page) = page.map_err(self.asking())? else { break };
-            versions.extend(page.model_versions);
-            match page.next_page_token {
-                Some(next) if !next.is_empty() => token = next,
-                _ => break,
-            }
-        }
-        Ok(versions)
     }
 
     /// Tells an unknown model from an unknown version.
@@ -196,12 +181,7 @@ impl<'a> Registry<'a> {
                 name,
                 version: version.clone(),
                 registry,
-                hint: match version {
-                    VersionRef::Newest | VersionRef::Stage(_) => {
-                        "looked for versions of the model, and for their stage"
-                    }
-                    _ => "looked for a version number, an alias and a version tag `version` of that value",
-                },
+                hint: "looked for a version number, an alias and a version tag `version` of that value",
             },
         })
     }
@@ -211,38 +191,13 @@ impl<'a> Registry<'a> {
     }
 
     async fn ask<T: DeserializeOwned>(&self, endpoint: &str, query: &[(&str, &str)]) -> Result<T, Failed> {
-        let mut url = self.endpoint(endpoint);
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        self.budget.run(|| self.ask_once(self.connection.mlflow_client.get(url.clone()), &url)).await
+        let mut url = join(self.server, ["api", "2.0", "mlflow"].into_iter().chain(endpoint.split('/')));
+        url.query_pairs_mut().extend_pairs(query);
+        self.budget.run(|| self.ask_once(&url)).await
     }
 
-    /// Asks a question that does not fit into an address.
-    async fn ask_with<T: DeserializeOwned>(
-        &self,
-        endpoint: &str,
-        question: &serde_json::Value,
-    ) -> Result<T, Failed> {
-        let url = self.endpoint(endpoint);
-        let request = || {
-            let request =
-                self.connection.mlflow_client.post(url.clone()).header(CONTENT_TYPE, "application/json");
-            self.ask_once(request.body(question.to_string()), &url)
-        };
-        self.budget.run(request).await
-    }
-
-    fn endpoint(&self, endpoint: &str) -> Url {
-        join(self.server, ["api", "2.0", "mlflow"].into_iter().chain(endpoint.split('/')))
-    }
-
-    async fn ask_once<T: DeserializeOwned>(
-        &self,
-        request: RequestBuilder,
-        url: &Url,
-    ) -> Result<T, StoreError> {
-        let request = self.connection.mlflow.apply(request);
+    async fn ask_once<T: DeserializeOwned>(&self, url: &Url) -> Result<T, StoreError> {
+        let request = self.connection.mlflow.apply(self.connection.client.get(url.clone()));
         // MLflow answers 400 with an error code where others answer 404.
         let response = send(request, url, &[StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND]).await?;
         let status = response.status();
@@ -285,19 +240,6 @@ pub(crate) fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreErr
             }
         }
     }
-}
-
-/// The version of the highest number, of those in a stage if one is given.
-fn newest(versions: Vec<ModelVersion>, stage: Option<Stage>) -> Option<ModelVersion> {
-    let is_there = |version: &ModelVersion| match stage {
-        Some(stage) => {
-            version.current_stage.as_deref().is_some_and(|found| found.eq_ignore_ascii_case(stage.as_str()))
-        }
-        None => true,
-    };
-    let numbered = versions.into_iter().filter(is_there);
-    let numbered = numbered.filter_map(|version| Some((version.version.parse::<u64>().ok()?, version)));
-    numbered.max_by_key(|(number, _)| *number).map(|(_, version)| version)
 }
 
 /// What the tags of a version vouch for.
@@ -398,12 +340,7 @@ mod tests {
     fn tags_vouch_for_the_model_and_its_files() {
         let version = |tags: &[(&str, &str)]| {
             let tag = |(key, value): &(&str, &str)| Tag { key: (*key).into(), value: (*value).into() };
-            ModelVersion {
-                version: "1".into(),
-                status: None,
-                current_stage: None,
-                tags: tags.iter().map(tag).collect(),
-            }
+            ModelVersion { version: "1".into(), status: None, tags: tags.iter().map(tag).collect() }
         };
         let zeros = "0".repeat(64);
         let (digest, sums) = (format!("sha256:{zeros}"), format!("{zeros}  data/model.pkl\n"));

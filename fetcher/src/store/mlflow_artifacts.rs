@@ -70,7 +70,7 @@ impl MlflowArtifacts {
         Self {
             endpoint: join(server, ["api", "2.0", "mlflow-artifacts", "artifacts"]),
             folder: path.to_owned(),
-            client: connection.mlflow_client.clone(),
+            client: connection.client.clone(),
             credentials: connection.mlflow.clone(),
         }
     }
@@ -107,10 +107,9 @@ impl Store for MlflowArtifacts {
             let mut files = Vec::new();
             let mut folders = vec![String::new()];
             let mut folders_seen = 0;
-            let ours = self.folder.as_str();
             while let Some(folder) = folders.pop() {
                 folders_seen += 1;
-                let asked = [ours, &folder].join("/");
+                let asked = [self.folder.as_str(), &folder].join("/");
                 for found in self.list_folder(asked.trim_matches('/'), &folder).await? {
                     match found {
                         Found::Folder(path) => folders.push(path.as_str().to_owned()),
@@ -125,18 +124,6 @@ impl Store for MlflowArtifacts {
                     if folders_seen + folders.len() > Limits::DEFAULT.folders {
                         return Err(too_large(Limits::DEFAULT.folders));
                     }
-                }
-            }
-            // Nothing below it: the address may be that of a single file.
-            let (parent, name) = ours.rsplit_once('/').unwrap_or(("", ours));
-            if files.is_empty() && !name.is_empty() {
-                let beside = self.list_folder(parent, "").await?;
-                let found = beside.into_iter().find_map(|found| match found {
-                    Found::File { path, size } if path.as_str() == name => Some((path, size)),
-                    _ => None,
-                });
-                if let Some((path, size)) = found {
-                    return Ok(Listing::Single(RemoteFile { path, size, identity: None, checksum: None }));
                 }
             }
             Ok(Listing::Folder(files))

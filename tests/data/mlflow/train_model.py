@@ -55,7 +55,6 @@ def main():
     mlflow.set_experiment("plimsoll")
     with mlflow.start_run() as run:
         info = mlflow.sklearn.log_model(model, name="model")
-        mlflow.log_text("How it was trained.", "notes/training.txt")
     client = MlflowClient()
     version = mlflow.register_model(info.model_uri, options.name)
     for key, value in options.tag:
@@ -71,7 +70,6 @@ def main():
             {
                 "version": str(version.version),
                 "run_id": run.info.run_id,
-                "model_id": info.model_id,
                 "source": version.source,
                 "artifact_uri": artifact_uri,
                 "rows": rows.tolist(),
