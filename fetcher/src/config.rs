@@ -10,7 +10,7 @@ use crate::cli::{
     VerifyArgs,
 };
 use crate::connection::Network;
-use crate::credentials::{Environment, MlflowCredentials, PostgresCredentials, S3Settings};
+use crate::credentials::{Environment, MlflowSettings, PostgresCredentials, S3Settings};
 use crate::name::{NameError, VersionRef};
 use crate::reference::ModelRef;
 use crate::signature::SIGNATURE_NAME;
@@ -247,7 +247,7 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
         deadline: fetch.deadline,
         stall: fetch.stall_timeout,
         extra_roots: environment("SSL_CERT_FILE").map(PathBuf::from),
-        mlflow: MlflowCredentials::from_environment(environment),
+        mlflow: MlflowSettings::from_environment(environment),
         postgres: PostgresCredentials::from_environment(environment),
         s3: S3Settings::from_environment(environment),
     }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
-use crate::credentials::{MlflowCredentials, PostgresCredentials, S3Settings};
+use crate::credentials::{MlflowCredentials, MlflowSettings, PostgresCredentials, S3Settings};
 use crate::http::{ClientError, few_redirects};
+
+mod mlflow;
 
 /// How to reach registries and stores.
 #[derive(Clone, Debug)]
@@ -21,8 +23,8 @@ pub struct Network {
     pub stall: Duration,
     /// Certificates to trust beside the bundled ones: `SSL_CERT_FILE`.
     pub extra_roots: Option<PathBuf>,
-    /// Credentials for MLflow.
-    pub mlflow: MlflowCredentials,
+    /// Settings and credentials for MLflow.
+    pub mlflow: MlflowSettings,
     /// Credentials for a metadata database.
     pub postgres: PostgresCredentials,
     /// Settings and credentials for S3.
@@ -37,8 +39,12 @@ pub struct Connection {
     /// The HTTP client for signed requests. It follows no redirect: a signature is for one host, and the token of a
     /// session, which is in a header of its own, must not come to another.
     pub signing_client: reqwest::Client,
+    /// The HTTP client for MLflow's servers, which have trust of their own.
+    pub mlflow_client: reqwest::Client,
     /// Credentials for MLflow.
     pub mlflow: MlflowCredentials,
+    /// How certificates of MLflow's servers are checked, where that is not as elsewhere.
+    mlflow_tls: Option<rustls::ClientConfig>,
     /// Credentials for a metadata database.
     pub postgres: PostgresCredentials,
     /// Settings and credentials for S3.
@@ -58,10 +64,14 @@ impl Network {
     /// See [`ClientError`].
     pub fn connect(&self) -> Result<Connection, ClientError> {
         let tls = crate::http::tls(self.extra_roots.clone())?;
+        let mlflow_tls = mlflow::tls(&self.mlflow, self.extra_roots.clone())?;
+        let client = crate::http::client(tls.clone(), self.stall, few_redirects())?;
         Ok(Connection {
-            client: crate::http::client(tls.clone(), self.stall, few_redirects())?,
+            mlflow_client: mlflow::client(&client, mlflow_tls.as_ref(), self.stall)?,
+            client,
             signing_client: crate::http::client(tls.clone(), self.stall, Policy::none())?,
-            mlflow: self.mlflow.clone(),
+            mlflow: self.mlflow.open()?,
+            mlflow_tls,
             postgres: self.postgres.clone(),
             s3: self.s3.clone(),
             s3_credentials: Arc::default(),
@@ -78,8 +88,10 @@ impl Connection {
     /// # Errors
     /// See [`ClientError`].
     pub fn apart(&self) -> Result<Self, ClientError> {
+        let client = crate::http::client(self.tls.clone(), self.stall, few_redirects())?;
         Ok(Self {
-            client: crate::http::client(self.tls.clone(), self.stall, few_redirects())?,
+            mlflow_client: mlflow::client(&client, self.mlflow_tls.as_ref(), self.stall)?,
+            client,
             signing_client: crate::http::client(self.tls.clone(), self.stall, Policy::none())?,
             ..self.clone()
         })

@@ -9,61 +9,17 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use object_store::aws::AmazonS3ConfigKey;
-use reqwest::RequestBuilder;
 
 use crate::limits::Limits;
 use crate::store::StoreError;
 
+mod mlflow;
 mod password_file;
+
+pub use mlflow::{MlflowCredentials, MlflowSettings, UnreadableCredentials};
 
 /// Reads one environment variable; empty counts as unset.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// How to authenticate with an MLflow server, as MLflow's own client does: basic wins over a token.
-#[derive(Clone, Default)]
-pub enum MlflowCredentials {
-    /// None were given.
-    #[default]
-    Anonymous,
-    /// `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
-    Basic {
-        /// The user.
-        username: String,
-        /// The password.
-        password: String,
-    },
-    /// `MLFLOW_TRACKING_TOKEN`.
-    Bearer(String),
-}
-
-impl MlflowCredentials {
-    /// Reads the variables of MLflow's client.
-    pub fn from_environment(environment: Environment<'_>) -> Self {
-        match (environment("MLFLOW_TRACKING_USERNAME"), environment("MLFLOW_TRACKING_PASSWORD")) {
-            (Some(username), Some(password)) => Self::Basic { username, password },
-            _ => environment("MLFLOW_TRACKING_TOKEN").map_or(Self::Anonymous, Self::Bearer),
-        }
-    }
-
-    /// Adds the header to a request.
-    pub fn apply(&self, request: RequestBuilder) -> RequestBuilder {
-        match self {
-            Self::Anonymous => request,
-            Self::Basic { username, password } => request.basic_auth(username, Some(password)),
-            Self::Bearer(token) => request.bearer_auth(token),
-        }
-    }
-}
-
-impl fmt::Debug for MlflowCredentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Anonymous => "Anonymous",
-            Self::Basic { .. } => "Basic",
-            Self::Bearer(_) => "Bearer",
-        })
-    }
-}
 
 /// Who to be in a metadata database, as PostgreSQL's own clients are told.
 #[derive(Clone, Default)]
@@ -156,23 +112,15 @@ impl fmt::Debug for S3Settings {
     }
 }
 
+/// An environment of these variables only.
+#[cfg(test)]
+fn only<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+    |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn only<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
-        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-    }
-
-    #[test]
-    fn basic_wins_over_a_token_and_needs_both_halves() {
-        let read = |pairs| MlflowCredentials::from_environment(&only(pairs));
-        let token = ("MLFLOW_TRACKING_TOKEN", "t");
-        let both = [("MLFLOW_TRACKING_USERNAME", "u"), ("MLFLOW_TRACKING_PASSWORD", "p"), token];
-        assert!(matches!(read(&both), MlflowCredentials::Basic { .. }));
-        assert!(matches!(read(&both[1..]), MlflowCredentials::Bearer(_)));
-        assert!(matches!(read(&[]), MlflowCredentials::Anonymous));
-    }
 
     #[test]
     fn every_s3_variable_is_understood() {
@@ -188,8 +136,9 @@ mod tests {
             ("PGPASSWORD", "canary"),
         ];
         let shown = format!(
-            "{:?} {:?} {:?}",
-            MlflowCredentials::from_environment(&only(&pairs)),
+            "{:?} {:?} {:?} {:?}",
+            MlflowSettings::from_environment(&only(&pairs)),
+            MlflowSettings::from_environment(&only(&pairs)).open(),
             PostgresCredentials::from_environment(&only(&pairs)),
             S3Settings::from_environment(&only(&pairs))
         );

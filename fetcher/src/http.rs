@@ -4,7 +4,7 @@
 //! [`dns`](crate::dns), and certificates are checked against the bundled Mozilla roots plus whatever `SSL_CERT_FILE`
 //! names. It never retries by itself: there is one retry budget, in [`crate::retry`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use url::Url;
 
+use crate::credentials::UnreadableCredentials;
 use crate::dns::Dns;
 use crate::limits::Limits;
 use crate::redact::Redacted;
@@ -31,14 +32,19 @@ const REQUEST_ID_HEADERS: [HeaderName; 3] = [
 /// Why the client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// `SSL_CERT_FILE` names something that is not a file of certificates.
-    #[error("SSL_CERT_FILE: cannot read certificates from {}", path.display())]
+    /// A setting names something that is not a file of certificates, or not one with the key that belongs to it.
+    #[error("{setting}: cannot read certificates from {}", path.display())]
     Certificates {
+        /// The setting.
+        setting: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: rustls::pki_types::pem::Error,
     },
+    /// Credentials for MLflow cannot be read.
+    #[error(transparent)]
+    Mlflow(#[from] UnreadableCredentials),
     /// The TLS library refused its configuration.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
@@ -53,18 +59,37 @@ pub enum ClientError {
 /// # Errors
 /// See [`ClientError`].
 pub fn tls(extra_roots: Option<PathBuf>) -> Result<rustls::ClientConfig, ClientError> {
+    Ok(checked_against(roots(extra_roots)?)?.with_no_client_auth())
+}
+
+/// The bundled roots and those of the file `extra`.
+pub(crate) fn roots(extra: Option<PathBuf>) -> Result<rustls::RootCertStore, ClientError> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = extra_roots {
-        let failed = |source| ClientError::Certificates { path: path.clone(), source };
-        for certificate in CertificateDer::pem_file_iter(&path).map_err(failed)? {
-            roots.add(certificate.map_err(failed)?)?;
+    if let Some(path) = extra {
+        for certificate in certificates("SSL_CERT_FILE", &path)? {
+            roots.add(certificate)?;
         }
     }
+    Ok(roots)
+}
+
+/// A TLS configuration that lacks only who we are.
+pub(crate) fn checked_against(
+    roots: rustls::RootCertStore,
+) -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth())
+        .with_root_certificates(roots))
+}
+
+/// The certificates of a file that a setting names.
+pub(crate) fn certificates(
+    setting: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let failed = |source| ClientError::Certificates { setting, path: path.to_owned(), source };
+    CertificateDer::pem_file_iter(path).map_err(failed)?.map(|each| each.map_err(failed)).collect()
 }
 
 /// The redirects that are followed where a request may be made elsewhere: few, and without credentials.
