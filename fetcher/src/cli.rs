@@ -78,6 +78,20 @@ pub struct DigestPinArgs {
     /// Most bytes that the whole model may have.
     #[arg(long, env = "FETCHER_MAX_SIZE", value_name = "SIZE", default_value = "4TiB")]
     pub max_size: ByteSize,
+    /// Take a version that may mean another model tomorrow: latest, or a stage of MLflow. It is resolved once, and the
+    /// receipt has the version that it was.
+    #[arg(long, env = "FETCHER_ALLOW_FLOATING", value_name = "true|false", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = parse_switch)]
+    pub allow_floating: bool,
+}
+
+/// Empty, as a manifest's unset key is, means off.
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" | "" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
 }
 
 /// Whose signature the model must have.

@@ -183,7 +183,7 @@ fn wanted(
     environment: Environment<'_>,
 ) -> Result<Wanted, ConfigError> {
     Ok(Wanted {
-        reference: reference(args, environment)?,
+        reference: reference(args, pin.allow_floating, environment)?,
         pinned: pin.digest,
         least: pin.integrity,
         trusted: trust_files(trust)?,
@@ -194,7 +194,7 @@ fn wanted(
 fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, ConfigError> {
     let hint = "publish to catalog+file://, catalog+s3:// or catalog+http(s)://, with a name and a version";
     let unusable = |problem: String| ConfigError::Unusable { problem, hint };
-    let (catalog, name, version) = match reference(args.reference, environment)? {
+    let (catalog, name, version) = match reference(args.reference, false, environment)? {
         ModelRef::Registered {
             registry: RegistryUri::Catalog(catalog),
             name,

@@ -1,8 +1,9 @@
 //! Which model is asked for: by its name in a registry, or by the address of its bytes.
 
-use handoff::{ModelId, Resolved};
+use handoff::{ModelId, Resolved, SafePath};
+use url::Url;
 
-use crate::name::{ModelName, VersionRef};
+use crate::name::{ModelName, VersionName, VersionRef};
 use crate::uri::{RegistryUri, StoreUri};
 
 /// Which model is asked for.
@@ -17,6 +18,15 @@ pub enum ModelRef {
         /// Its version or alias.
         version: VersionRef,
     },
+    /// In MLflow's words for what is not a version of a registered model, or not always the same.
+    Mlflow {
+        /// The tracking server.
+        server: Url,
+        /// What of it.
+        item: MlflowItem,
+        /// What to call it.
+        model: ModelId,
+    },
     /// By the address of its bytes.
     Uri {
         /// The address.
@@ -26,6 +36,37 @@ pub enum ModelRef {
     },
 }
 
+/// What MLflow's URIs name beside versions and aliases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MlflowItem {
+    /// The newest version, or that of a stage.
+    Newest {
+        /// The model.
+        name: ModelName,
+        /// `latest`, or a stage.
+        stage: VersionName,
+    },
+    /// A logged model, by its id.
+    LoggedModel(VersionName),
+    /// What a run logged.
+    RunArtifact {
+        /// The run's id.
+        run: VersionName,
+        /// Where in its artifacts.
+        path: SafePath,
+    },
+}
+
+/// Whether a version is `latest`, in MLflow's words.
+pub fn is_latest(version: &str) -> bool {
+    version.eq_ignore_ascii_case("latest")
+}
+
+/// Whether a version is a stage, in MLflow's words.
+pub fn is_stage(version: &str) -> bool {
+    ["Production", "Staging", "Archived", "None"].iter().any(|stage| version.eq_ignore_ascii_case(stage))
+}
+
 impl ModelRef {
     /// What the manifest calls the model.
     pub fn id(&self) -> ModelId {
@@ -33,7 +74,7 @@ impl ModelRef {
             Self::Registered { name, version, .. } => {
                 ModelId { name: name.to_string(), version: version.to_string() }
             }
-            Self::Uri { model, .. } => model.clone(),
+            Self::Mlflow { model, .. } | Self::Uri { model, .. } => model.clone(),
         }
     }
 
@@ -41,6 +82,7 @@ impl ModelRef {
     pub fn registry(&self) -> String {
         match self {
             Self::Registered { registry, .. } => registry.to_string(),
+            Self::Mlflow { server, .. } => RegistryUri::Mlflow(server.clone()).to_string(),
             Self::Uri { .. } => "uri".to_owned(),
         }
     }
@@ -49,7 +91,11 @@ impl ModelRef {
     /// others that show the same.
     pub fn led_to(&self, resolved: &Resolved) -> bool {
         let same_address = match self {
-            Self::Registered { .. } => true,
+            Self::Registered { .. } | Self::Mlflow { item: MlflowItem::Newest { .. }, .. } => true,
+            Self::Mlflow { item: MlflowItem::LoggedModel(id), .. } => resolved.version == id.as_str(),
+            Self::Mlflow { item: MlflowItem::RunArtifact { run, path }, .. } => {
+                resolved.version == format!("{run}/{path}")
+            }
             Self::Uri { uri, .. } => !uri.hides_something() && uri.to_string() == resolved.uri,
         };
         same_address && self.registry() == resolved.registry
@@ -57,6 +103,10 @@ impl ModelRef {
 
     /// Whether the same reference may mean another model tomorrow.
     pub fn is_floating(&self) -> bool {
-        matches!(self, Self::Registered { version, .. } if version.is_floating())
+        match self {
+            Self::Registered { version, .. } => version.is_floating(),
+            Self::Mlflow { item, .. } => matches!(item, MlflowItem::Newest { .. }),
+            Self::Uri { .. } => false,
+        }
     }
 }

@@ -81,6 +81,30 @@ pub enum ResolveError {
         /// The registry's own word.
         status: String,
     },
+    /// What MLflow knows beside versions is not there, or cannot be fetched.
+    #[error("{what} {problem} in {registry}")]
+    Item {
+        /// What was asked for.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The registry.
+        registry: String,
+        /// How to meet it.
+        class: Class,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The same at a place that cannot be read from.
+    #[error("{registry} says the bytes of {what} are at an address that is not usable")]
+    ItemLocation {
+        /// What was asked for.
+        what: String,
+        /// The registry.
+        registry: String,
+        /// Why.
+        source: UriError,
+    },
     /// The registry points at a place that cannot be read from.
     #[error("{registry} says the bytes of `{name}` are at an address that is not usable")]
     BadLocation {
@@ -124,8 +148,11 @@ impl ResolveError {
             Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::Ambiguous { .. } => {
                 Class::NotFound
             }
+            // What failed stays so.
+            Self::NotReady { status, .. } if status.starts_with("FAILED") => Class::NotFound,
             Self::NotReady { .. } => Class::Retryable,
-            Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
+            Self::Item { class, .. } => *class,
+            Self::ItemLocation { .. } | Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
             Self::BadDescriptor { .. } => Class::Integrity,
             Self::Registry { source, .. } => source.class(),
         }
@@ -134,7 +161,9 @@ impl ResolveError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::UnknownVersion { hint, .. } => Some(hint),
+            Self::UnknownVersion { hint, .. } | Self::Item { hint, .. } => Some(hint),
+            Self::NotReady { status, .. } if status.starts_with("FAILED") => Some("register the version again"),
+            Self::NotReady { .. } => Some("its files are not all there yet: who registers it has to finish"),
             Self::Ambiguous { .. } => {
                 Some("name the version by its number, or leave the name on one version only")
             }
@@ -172,6 +201,9 @@ pub async fn resolve(
         #[cfg(feature = "postgres")]
         ModelRef::Registered { registry: RegistryUri::Postgres(database), name, version } => {
             postgres::resolve(database, name, version, connection, budget).await
+        }
+        ModelRef::Mlflow { server, item, .. } => {
+            mlflow::Registry::new(server, connection, budget).resolve_item(item).await
         }
         ModelRef::Uri { uri, model } => {
             Ok(Location { version: model.version.clone(), uri: uri.clone(), manifest: None })

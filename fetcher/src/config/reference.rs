@@ -8,8 +8,10 @@ use super::{ConfigError, given};
 use crate::cli::ReferenceArgs;
 use crate::credentials::Environment;
 use crate::name::{ModelName, VersionRef};
-use crate::reference::ModelRef;
+use crate::reference::{MlflowItem, ModelRef, is_latest, is_stage};
 use crate::uri::{RegistryUri, StoreUri};
+
+mod mlflow;
 
 /// What stands for the version of a model that was named by its address alone.
 const UNVERSIONED: &str = "unversioned";
@@ -20,7 +22,11 @@ pub(super) const VERSION: &str = "--model-version (MODEL_VERSION)";
 const URI: &str = "--uri (MODEL_URI)";
 
 /// What is asked for.
-pub(super) fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Result<ModelRef, ConfigError> {
+pub(super) fn reference(
+    args: ReferenceArgs,
+    floating: bool,
+    environment: Environment<'_>,
+) -> Result<ModelRef, ConfigError> {
     let registry = given(args.registry);
     let Some(uri) = given(args.uri) else {
         let registry = registry.ok_or(ConfigError::Missing {
@@ -28,11 +34,11 @@ pub(super) fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Re
             hint: "name a registry, or give the model's address with --uri (MODEL_URI)",
         })?;
         let registry = self::registry(&registry, environment)?;
-        let (name, version) = name_and_version(args.model_name, args.model_version)?;
-        return Ok(ModelRef::Registered { registry, name, version });
+        return named(registry, args.model_name, args.model_version, floating);
     };
-    if let Some(in_registry) = uri.strip_prefix("models:/") {
-        return mlflow_reference(in_registry, registry, environment);
+    if mlflow::is_of_mlflow(&uri) {
+        let server = mlflow::server(registry, environment)?;
+        return mlflow::reference(&uri, server, args.model_name, args.model_version, floating);
     }
     let uri: StoreUri = uri.parse().map_err(|source| ConfigError::Uri { setting: URI, source })?;
     let name = given(args.model_name).unwrap_or_else(|| uri.display_name());
@@ -41,6 +47,9 @@ pub(super) fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Re
 }
 
 fn registry(text: &str, environment: Environment<'_>) -> Result<RegistryUri, ConfigError> {
+    if text.starts_with("mlflow+") {
+        mlflow::check(environment)?;
+    }
     let registry = text.parse().map_err(|source| ConfigError::Uri { setting: REGISTRY, source })?;
     // Postgres' own clients would ask the system who runs them, and an image knows no names.
     if text.starts_with("postgres") && environment("PGUSER").is_none() {
@@ -50,45 +59,38 @@ fn registry(text: &str, environment: Environment<'_>) -> Result<RegistryUri, Con
     Ok(registry)
 }
 
-/// `models:/name/version` or `models:/name@alias`, as MLflow writes them.
-fn mlflow_reference(
-    text: &str,
-    registry: Option<String>,
-    environment: Environment<'_>,
+/// A model by its name and version in a registry.
+fn named(
+    registry: RegistryUri,
+    name: Option<String>,
+    version: Option<String>,
+    floating: bool,
 ) -> Result<ModelRef, ConfigError> {
-    let server = registry
-        .or_else(|| environment("MLFLOW_TRACKING_URI").map(|server| format!("mlflow+{server}")))
-        .ok_or(ConfigError::Missing {
-            setting: REGISTRY,
-            hint: "set MODEL_REGISTRY or MLFLOW_TRACKING_URI",
-        })?;
-    let registry = self::registry(&server, environment)?;
-    let (name, version) = match (text.rsplit_once('@'), text.rsplit_once('/')) {
-        (Some((name, alias)), _) => (name, format!("@{alias}")),
-        (None, Some((name, version))) => (name, version.to_owned()),
-        (None, None) => {
-            return Err(ConfigError::Unusable {
-                problem: format!("{URI} names no version"),
-                hint: "write models:/name/version or models:/name@alias",
-            });
+    let (name, version) = name_and_version(name, version, floating)?;
+    match (registry, version) {
+        (RegistryUri::Mlflow(server), VersionRef::Named(stage))
+            if floating && (is_latest(stage.as_str()) || is_stage(stage.as_str())) =>
+        {
+            let model = ModelId { name: name.to_string(), version: stage.to_string() };
+            Ok(ModelRef::Mlflow { server, item: MlflowItem::Newest { name, stage }, model })
         }
-    };
-    let (name, version) = name_and_version(Some(name.to_owned()), Some(version))?;
-    Ok(ModelRef::Registered { registry, name, version })
+        (registry, version) => Ok(ModelRef::Registered { registry, name, version }),
+    }
 }
 
 fn name_and_version(
     name: Option<String>,
     version: Option<String>,
+    floating: bool,
 ) -> Result<(ModelName, VersionRef), ConfigError> {
     let missing = |setting| ConfigError::Missing { setting, hint: "name the model and its version" };
     let name = given(name).ok_or(missing(NAME))?;
     let version = given(version).ok_or(missing(VERSION))?;
     let name = name.parse().map_err(|source| ConfigError::Name { setting: NAME, source })?;
-    if version == "latest" {
+    if is_latest(&version) && !floating {
         return Err(ConfigError::Unusable {
-            problem: format!("{VERSION} is `latest`, which may mean another model tomorrow"),
-            hint: "name a version, or an alias as `@alias`",
+            problem: format!("{VERSION} is `{version}`, which may mean another model tomorrow"),
+            hint: "name a version, or an alias as `@alias`, or allow it with FETCHER_ALLOW_FLOATING=true",
         });
     }
     let version = version.parse().map_err(|source| ConfigError::Name { setting: VERSION, source })?;
