@@ -162,7 +162,9 @@ impl ResolveError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::UnknownVersion { hint, .. } | Self::Item { hint, .. } => Some(hint),
-            Self::NotReady { status, .. } if status.starts_with("FAILED") => Some("register the version again"),
+            Self::NotReady { status, .. } if status.starts_with("FAILED") => {
+                Some("register the version again")
+            }
             Self::NotReady { .. } => Some("its files are not all there yet: who registers it has to finish"),
             Self::Ambiguous { .. } => {
                 Some("name the version by its number, or leave the name on one version only")
@@ -172,6 +174,14 @@ impl ResolveError {
             }
             Self::Registry { source, .. } if source.class() == Class::Denied => {
                 Some("check the registry's credentials and that they may read this model")
+            }
+            // Who may vouch for an MLflow server can be said for it alone.
+            Self::Registry { registry, source }
+                if source.hint().is_some() && registry.starts_with("mlflow+") =>
+            {
+                Some(
+                    "name the file of its certificate authority in MLFLOW_TRACKING_SERVER_CERT_PATH, or in SSL_CERT_FILE where that is not set",
+                )
             }
             Self::Registry { source, .. } if source.hint().is_some() => source.hint(),
             Self::Registry { source, .. } if source.class() == Class::Fatal => {

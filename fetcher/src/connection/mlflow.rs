@@ -36,11 +36,8 @@ pub(super) fn tls(
     let builder = http::checked_against(roots)?;
     let Some(path) = client else { return Ok(Some(builder.with_no_client_auth())) };
     let key = PrivateKeyDer::from_pem_file(path);
-    let key = key.map_err(|source| ClientError::Certificates {
-        setting: CLIENT,
-        path: path.clone(),
-        source,
-    })?;
+    let key =
+        key.map_err(|source| ClientError::Certificates { setting: CLIENT, path: path.clone(), source })?;
     Ok(Some(builder.with_client_auth_cert(http::certificates(CLIENT, path)?, key)?))
 }
 

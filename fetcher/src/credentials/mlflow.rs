@@ -232,9 +232,11 @@ impl fmt::Debug for MlflowSettings {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::time::Duration;
 
     use super::super::only;
     use super::*;
+    use crate::http;
 
     fn opened(pairs: &[(&str, &str)]) -> MlflowCredentials {
         MlflowSettings::from_environment(&only(pairs)).open().unwrap()
@@ -242,7 +244,8 @@ mod tests {
 
     /// The headers of a request.
     fn sent(credentials: &MlflowCredentials) -> Vec<(String, String)> {
-        let request = credentials.apply(reqwest::Client::new().get("http://host")).build().unwrap();
+        let client = http::client(http::tls(None).unwrap(), Duration::from_secs(1), http::few_redirects());
+        let request = credentials.apply(client.unwrap().get("http://host")).build().unwrap();
         let text = |(name, value): (&reqwest::header::HeaderName, &reqwest::header::HeaderValue)| {
             (name.to_string(), value.to_str().unwrap().to_owned())
         };
@@ -321,7 +324,8 @@ mod tests {
 
     #[test]
     fn what_would_weaken_or_is_unknown_is_refused() {
-        let refused = |name, value| MlflowSettings::unsupported(&only(&[(name, value)])).map(|(problem, _)| problem);
+        let refused =
+            |name, value| MlflowSettings::unsupported(&only(&[(name, value)])).map(|(problem, _)| problem);
         assert!(refused("MLFLOW_TRACKING_INSECURE_TLS", "TRUE").unwrap().contains("nobody vouches for"));
         assert!(refused("MLFLOW_TRACKING_AWS_SIGV4", "1").unwrap().contains("not signed"));
         assert!(refused("MLFLOW_TRACKING_AUTH", "plugin").unwrap().contains("not known"));

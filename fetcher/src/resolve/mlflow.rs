@@ -289,5 +289,4 @@ mod tests {
             assert!(error.starts_with(&format!("`{key}`: ")), "{error}");
         }
     }
-
 }

@@ -12,8 +12,7 @@ use crate::resolve::mlflow::location;
 use crate::uri::{RegistryUri, UriError};
 
 const TRACKING: &str = "MLFLOW_TRACKING_URI";
-const FORMS: &str =
-    "write models:/name/version, models:/name@alias, models:/m-<id>, runs:/<run id>/<path> or mlflow-artifacts:/<path>";
+const FORMS: &str = "write models:/name/version, models:/name@alias, models:/m-<id>, runs:/<run id>/<path> or mlflow-artifacts:/<path>";
 
 /// Whether an address is one of MLflow's.
 pub(super) fn is_of_mlflow(uri: &str) -> bool {
@@ -36,8 +35,10 @@ pub(super) fn server(
     if let Some(given) = given {
         return registry(&given, environment);
     }
-    let server = environment(TRACKING)
-        .ok_or(ConfigError::Missing { setting: REGISTRY, hint: "set MODEL_REGISTRY or MLFLOW_TRACKING_URI" })?;
+    let server = environment(TRACKING).ok_or(ConfigError::Missing {
+        setting: REGISTRY,
+        hint: "set MODEL_REGISTRY or MLFLOW_TRACKING_URI",
+    })?;
     check(environment)?;
     if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
         return Err(ConfigError::Unusable {
@@ -71,7 +72,9 @@ pub(super) fn reference(
     if let Some(model) = uri.strip_prefix("models:/") {
         return match (model.rsplit_once('@'), model.rsplit_once('/')) {
             _ if model.starts_with('/') => Err(unusable("names a server, which is not understood")),
-            (Some((name, alias)), _) => named(registry, Some(name.into()), Some(format!("@{alias}")), floating),
+            (Some((name, alias)), _) => {
+                named(registry, Some(name.into()), Some(format!("@{alias}")), floating)
+            }
             (None, Some((name, version))) => {
                 named(registry, Some(name.into()), Some(version.into()), floating)
             }

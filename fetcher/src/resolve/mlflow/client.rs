@@ -134,7 +134,6 @@ mod tests {
         assert!(read("<html>").to_string().contains("not in MLflow's words"));
     }
 
-
     #[test]
     fn names_are_quoted_or_not_at_all() {
         assert_eq!(quote("a").as_deref(), Some("'a'"));

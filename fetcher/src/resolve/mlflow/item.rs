@@ -105,7 +105,8 @@ impl Client<'_> {
         if let Some(model) = models.pop() {
             if !models.is_empty() {
                 let ids = models.iter().chain([&model]).take(10).map(|model| shown(&model.model_id));
-                let problem = format!("logged several models as `{name}` ({})", ids.collect::<Vec<_>>().join(", "));
+                let problem =
+                    format!("logged several models as `{name}` ({})", ids.collect::<Vec<_>>().join(", "));
                 let hint = "name the one that is meant by its id, as models:/m-…";
                 return Err(self.unusable(&what, &problem, Class::NotFound, hint));
             }

@@ -70,7 +70,6 @@ mod tests {
         assert_eq!(located("file:///srv/mlruns/1").unwrap(), "file:///srv/mlruns/1");
     }
 
-
     #[test]
     fn artifact_uris_that_lead_elsewhere_are_refused() {
         for bad in [
@@ -84,7 +83,6 @@ mod tests {
             assert!(located(bad).is_err(), "{bad}");
         }
     }
-
 
     #[test]
     fn a_path_is_appended_as_its_scheme_writes_it() {
