@@ -42,6 +42,16 @@ pub enum ClientError {
         /// What is wrong with it.
         source: rustls::pki_types::pem::Error,
     },
+    /// A setting names a certificate of our own that cannot be used.
+    #[error("{setting}: cannot use the certificate and the key of {}", path.display())]
+    Identity {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
     /// Credentials for MLflow cannot be read.
     #[error(transparent)]
     Mlflow(#[from] UnreadableCredentials),

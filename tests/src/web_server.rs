@@ -215,7 +215,9 @@ pub fn make_certificate(folder: &Path) {
 fn make_client_certificate(folder: &Path) {
     let script = "
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout client.key -out client.csr -subj /CN=fetcher
-        openssl x509 -req -in client.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 -out client.crt
+        printf 'basicConstraints=CA:FALSE\n' >client-extensions
+        openssl x509 -req -in client.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 \
+            -extfile client-extensions -out client.crt
         cat client.crt client.key >client.pem";
     crate::process::run(Command::new("sh").args(["-ec", script]).current_dir(folder));
 }

@@ -38,7 +38,13 @@ pub(super) fn reference(
     };
     if mlflow::is_of_mlflow(&uri) {
         let server = mlflow::server(registry, environment)?;
-        return mlflow::reference(&uri, server, args.model_name, args.model_version, floating);
+        return mlflow::reference(
+            &uri,
+            server,
+            args.model_name.as_deref(),
+            args.model_version.as_deref(),
+            floating,
+        );
     }
     let uri: StoreUri = uri.parse().map_err(|source| ConfigError::Uri { setting: URI, source })?;
     let name = given(args.model_name).unwrap_or_else(|| uri.display_name());

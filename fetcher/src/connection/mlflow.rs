@@ -35,10 +35,15 @@ pub(super) fn tls(
     };
     let builder = http::checked_against(roots)?;
     let Some(path) = client else { return Ok(Some(builder.with_no_client_auth())) };
-    let key = PrivateKeyDer::from_pem_file(path);
-    let key =
-        key.map_err(|source| ClientError::Certificates { setting: CLIENT, path: path.clone(), source })?;
-    Ok(Some(builder.with_client_auth_cert(http::certificates(CLIENT, path)?, key)?))
+    let (setting, path) = (CLIENT, path.clone());
+    let certificates = http::certificates(setting, &path)?;
+    match PrivateKeyDer::from_pem_file(&path) {
+        Ok(key) => match builder.with_client_auth_cert(certificates, key) {
+            Ok(tls) => Ok(Some(tls)),
+            Err(source) => Err(ClientError::Identity { setting, path, source }),
+        },
+        Err(source) => Err(ClientError::Certificates { setting, path, source }),
+    }
 }
 
 /// A client for them; `other` where they are trusted as others are.

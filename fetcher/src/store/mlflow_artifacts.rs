@@ -167,7 +167,8 @@ impl MlflowArtifacts {
     /// Which content a file has. Its address is signed for `GET` alone, so its first byte is asked for.
     async fn identified(&self, mut file: RemoteFile) -> Result<RemoteFile, StoreError> {
         if file.size != Some(0) {
-            let first = ByteRange { start: 0, end: Some(1) };
+            // The server leaves out the size of an empty file, which has no first byte.
+            let first = file.size.map_or(ByteRange::WHOLE, |_| ByteRange { start: 0, end: Some(1) });
             let body = self.read_signed(&file.path, None, first).await?;
             (file.identity, file.size) = (body.identity, body.size.or(file.size));
         }

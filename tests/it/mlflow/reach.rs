@@ -122,7 +122,7 @@ fn settings_that_are_not_honoured_are_refused_before_anything_is_asked() {
     ] {
         let fetcher = Fetcher::new().with("MLFLOW_TRACKING_URI", "http://127.0.0.1:1").with(name, value);
         let refused = fetcher.run(&["pull", "--uri", "models:/a/1"]).expect(64);
-        assert_eq!(refused.last_words, words);
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
         assert!(refused.stderr.contains(hint) && !refused.stderr.contains("canary"), "{}", refused.stderr);
     }
     let fetcher = Fetcher::new().with("MLFLOW_TRACKING_AUTH", "kubernetes");

@@ -4,7 +4,7 @@
 use handoff::{ModelId, SafePath};
 
 use super::{REGISTRY, URI, named, registry};
-use crate::config::{ConfigError, given};
+use crate::config::ConfigError;
 use crate::credentials::{Environment, MlflowSettings};
 use crate::name::VersionName;
 use crate::reference::{MlflowItem, ModelRef};
@@ -53,14 +53,14 @@ pub(super) fn server(
 pub(super) fn reference(
     uri: &str,
     registry: RegistryUri,
-    name: Option<String>,
-    version: Option<String>,
+    name: Option<&str>,
+    version: Option<&str>,
     floating: bool,
 ) -> Result<ModelRef, ConfigError> {
     let unusable = |problem: &str| ConfigError::Unusable { problem: format!("{URI} {problem}"), hint: FORMS };
     let label = |name_of: &str, version_of: &str| ModelId {
-        name: given(name.clone()).unwrap_or_else(|| name_of.to_owned()),
-        version: given(version.clone()).unwrap_or_else(|| version_of.to_owned()),
+        name: name.filter(|name| !name.is_empty()).unwrap_or(name_of).to_owned(),
+        version: version.filter(|version| !version.is_empty()).unwrap_or(version_of).to_owned(),
     };
     let server = || match &registry {
         RegistryUri::Mlflow(server) => Ok(server.clone()),
