@@ -60,7 +60,8 @@ pub struct ReferenceArgs {
     /// Version, or @alias.
     #[arg(long, env = "MODEL_VERSION", value_name = "VERSION")]
     pub model_version: Option<String>,
-    /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), models:/name/version.
+    /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), or in MLflow's
+    /// words models:/name/version, models:/name@alias, models:/m-ID, runs:/RUN/path, mlflow-artifacts:/path.
     /// Name and version are then only labels.
     #[arg(long, env = "MODEL_URI", value_name = "URI")]
     pub uri: Option<String>,

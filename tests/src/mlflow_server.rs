@@ -100,6 +100,8 @@ pub struct Items {
     pub version: String,
     /// A run that logged two models `twin`.
     pub twins: String,
+    /// A run that logged a model `both`, and a file at that path.
+    pub both: String,
     /// A run that was deleted.
     pub deleted: String,
     /// A logged model that is not finished.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use reqwest::RequestBuilder;
 
 use super::Environment;
+use crate::scrub::remember_login;
 
 /// Where the kubelet mounts what a Pod may say that it is.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -101,7 +102,7 @@ impl MlflowSettings {
         if let Some(folder) = &self.service_account {
             let path = folder.join("token");
             // Asked for now, so that its lack is said and not the server's refusal.
-            read(&path)?;
+            remember_login(None, read(&path)?.trim());
             let workspace = match &self.workspace {
                 None if self.namespaced => Some(read(&folder.join("namespace"))?.trim().to_owned()),
                 given => given.clone(),
@@ -119,7 +120,10 @@ impl MlflowSettings {
             password = password.or_else(|| find("mlflow_tracking_password"));
         }
         let login = match (username, password) {
-            (Some(username), Some(password)) => Login::Basic { username, password },
+            (Some(username), Some(password)) => {
+                remember_login(Some(&username), &password);
+                Login::Basic { username, password }
+            }
             _ => token.unwrap_or_default(),
         };
         Ok(MlflowCredentials { login, workspace: self.workspace.clone() })

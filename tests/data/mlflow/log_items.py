@@ -48,6 +48,9 @@ def main():
     with mlflow.start_run() as twins:
         log_model("twin")
         log_model("twin")
+    with mlflow.start_run() as both:
+        log_model("both")
+        mlflow.log_text("beside", "both/beside.txt")
     with mlflow.start_run() as deleted:
         pass
     client.delete_run(deleted.info.run_id)
@@ -75,6 +78,7 @@ def main():
                 "model": info.model_id,
                 "version": version.version,
                 "twins": twins.info.run_id,
+                "both": both.info.run_id,
                 "deleted": deleted.info.run_id,
                 "pending": pending.model_id,
                 "failed": failed.model_id,

@@ -56,7 +56,7 @@ fn every_uri_leads_to_what_the_official_client_downloads() {
             stderr.split("hint: ").nth(1).unwrap_or_default().lines().next().unwrap_or_default().to_owned();
         (last_words.replace(&registry, "REGISTRY"), hint)
     };
-    let Items { run, twins, deleted, pending, failed, .. } = &items;
+    let Items { run, twins, both, deleted, pending, failed, .. } = &items;
     let nobody = "0123456789abcdef0123456789abcdef";
     for (uri, code, words, hint) in [
         (
@@ -82,6 +82,14 @@ fn every_uri_leads_to_what_the_official_client_downloads() {
             66,
             format!("model {nobody}: run `{nobody}` does not exist in REGISTRY"),
             "name it by its id, as in runs:/<run id>/<path>",
+        ),
+        (
+            format!("runs:/{both}/both"),
+            66,
+            format!(
+                "both {both}: run `{both}` has both a logged model `both` and files of its own at `both` in REGISTRY"
+            ),
+            "name the model by its id, as models:/m-…",
         ),
         (
             format!("runs:/{deleted}/model"),

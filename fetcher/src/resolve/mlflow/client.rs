@@ -13,8 +13,8 @@ use crate::redact::Redacted;
 use crate::resolve::ResolveError;
 use crate::retry::{Budget, Failed};
 use crate::scrub::scrub;
-use crate::store::StoreError;
-use crate::uri::RegistryUri;
+use crate::store::{self, StoreError};
+use crate::uri::{RegistryUri, StoreUri};
 
 /// A tracking server.
 pub(super) struct Client<'a> {
@@ -28,6 +28,13 @@ pub(super) struct Client<'a> {
 impl<'a> Client<'a> {
     pub(super) fn new(server: &'a Url, connection: &'a Connection, budget: &'a Budget) -> Self {
         Self { server, connection, budget, shown: RegistryUri::Mlflow(server.clone()).to_string() }
+    }
+
+    /// Whether there are files at a place. What cannot be listed holds none that could be fetched.
+    pub(super) async fn holds_files(&self, uri: &StoreUri) -> bool {
+        let Ok(store) = store::open(uri, self.connection) else { return false };
+        let listing = self.budget.run(|| store.list()).await;
+        listing.is_ok_and(|listing| !listing.files().is_empty())
     }
 
     /// The error for a question that was not answered.

@@ -101,6 +101,7 @@ impl Client<'_> {
         let version = format!("{run}/{path}");
         let (name, rest) = path.as_str().split_once('/').unwrap_or((path.as_str(), ""));
         let rest = rest.parse::<SafePath>().ok();
+        let uri = self.located(&format!("{what}/{path}"), &below(&info.artifact_uri, Some(path)))?;
         let mut models = self.logged_by(run, &info.experiment_id, name).await?;
         if let Some(model) = models.pop() {
             if !models.is_empty() {
@@ -111,9 +112,13 @@ impl Client<'_> {
                 return Err(self.unusable(&what, &problem, Class::NotFound, hint));
             }
             let location = self.model_at(model, rest.as_ref())?;
+            if location.uri != uri && self.holds_files(&uri).await {
+                let problem = format!("has both a logged model `{name}` and files of its own at `{path}`");
+                let hint = "name the model by its id, as models:/m-…";
+                return Err(self.unusable(&what, &problem, Class::NotFound, hint));
+            }
             return Ok(Location { version, ..location });
         }
-        let uri = self.located(&format!("{what}/{path}"), &below(&info.artifact_uri, Some(path)))?;
         Ok(Location { version, uri, manifest: None })
     }
 
