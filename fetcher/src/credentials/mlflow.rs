@@ -81,14 +81,14 @@ impl MlflowSettings {
         if is_on("MLFLOW_TRACKING_AWS_SIGV4") {
             return Some((
                 "MLFLOW_TRACKING_AWS_SIGV4 is set, and requests to MLflow are not signed for AWS here",
-                "use MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN",
+                "give MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN",
             ));
         }
         match environment("MLFLOW_TRACKING_AUTH").as_deref() {
             None | Some("kubernetes" | "kubernetes-namespaced") => None,
             Some(_) => Some((
                 "MLFLOW_TRACKING_AUTH names a way to authenticate that is not known here",
-                "it may be kubernetes or kubernetes-namespaced; or use MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN",
+                "it may be kubernetes or kubernetes-namespaced; or give MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN",
             )),
         }
     }
