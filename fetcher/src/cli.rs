@@ -61,11 +61,9 @@ pub struct ReferenceArgs {
     /// Version, or @alias.
     #[arg(long, env = "MODEL_VERSION", value_name = "VERSION")]
     pub model_version: Option<String>,
-    /// Let the version be `latest` or a stage of MLflow's, which may mean another one with each run.
-    #[arg(long, env = "FETCHER_ALLOW_FLOATING")]
-    pub allow_floating: bool,
-    /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), models:/name/version,
-    /// models:/m-…, runs:/run/path, model-registry://name/version, hf://owner/name@revision. Name and version are then only labels.
+    /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), hf://owner/name@revision,
+    /// model-registry://name/version, or in MLflow's words models:/name/version, models:/name@alias, models:/m-ID,
+    /// runs:/RUN/path, mlflow-artifacts:/path. Name and version are then only labels.
     #[arg(long, env = "MODEL_URI", value_name = "URI")]
     pub uri: Option<String>,
 }
@@ -97,6 +95,20 @@ pub struct DigestPinArgs {
     /// Most bytes that the whole model may have.
     #[arg(long, env = "FETCHER_MAX_SIZE", value_name = "SIZE", default_value = "4TiB")]
     pub max_size: ByteSize,
+    /// Take a version that may mean another model tomorrow: latest, or a stage of MLflow. It is resolved once, and the
+    /// receipt has the version that it was.
+    #[arg(long, env = "FETCHER_ALLOW_FLOATING", value_name = "true|false", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = parse_switch)]
+    pub allow_floating: bool,
+}
+
+/// Empty, as a manifest's unset key is, means off.
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "true" => Ok(true),
+        "false" | "" => Ok(false),
+        _ => Err("expected true or false".to_owned()),
+    }
 }
 
 /// Whose signature the model must have.

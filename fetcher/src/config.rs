@@ -1,7 +1,5 @@
 //! What a run is to do, checked as a whole before any socket or file is touched.
 
-use std::path::PathBuf;
-
 use clap::Parser as _;
 use handoff::{Layout, Selection};
 
@@ -14,7 +12,6 @@ use crate::credentials::{
     Environment, HuggingFaceSettings, MlflowSettings, ModelRegistryToken, PostgresCredentials, S3Settings,
 };
 use crate::filter::{Filter, Patterns, Preset};
-use crate::http::CLIENT_CERTIFICATE;
 use crate::name::{NameError, VersionRef};
 use crate::reference::ModelRef;
 use crate::signature::SIGNATURE_NAME;
@@ -68,7 +65,7 @@ pub enum ConfigError {
 }
 
 /// Variables with files of certificates to trust; each of them counts for every connection.
-const ROOTS: [&str; 3] = ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "MLFLOW_TRACKING_SERVER_CERT_PATH"];
+const ROOTS: [&str; 2] = ["SSL_CERT_FILE", "AWS_CA_BUNDLE"];
 const NO_CREDENTIALS: &str = "give credentials by the environment: MLFLOW_TRACKING_USERNAME and _PASSWORD, AWS_ACCESS_KEY_ID …, or PGUSER …";
 
 impl ConfigError {
@@ -193,7 +190,7 @@ fn wanted(
     environment: Environment<'_>,
 ) -> Result<Wanted, ConfigError> {
     Ok(Wanted {
-        reference: reference(args, environment)?,
+        reference: reference(args, pin.allow_floating, environment)?,
         filter: filter(filter_args, environment)?,
         pinned: pin.digest,
         least: pin.integrity,
@@ -231,7 +228,7 @@ fn filter(args: FilterArgs, environment: Environment<'_>) -> Result<Filter, Conf
 fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, ConfigError> {
     let hint = "publish to catalog+file://, catalog+s3:// or catalog+http(s)://, with a name and a version";
     let unusable = |problem: String| ConfigError::Unusable { problem, hint };
-    let (catalog, name, version) = match reference(args.reference, environment)? {
+    let (catalog, name, version) = match reference(args.reference, false, environment)? {
         ModelRef::Registered {
             registry: RegistryUri::Catalog(catalog),
             name,
@@ -285,7 +282,6 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
         stall: fetch.stall_timeout,
         extra_roots: ROOTS.iter().filter_map(|name| Some((*name, environment(name)?.into()))).collect(),
         mlflow: MlflowSettings::from_environment(environment),
-        mlflow_certificate: environment(CLIENT_CERTIFICATE).map(PathBuf::from),
         hugging_face: HuggingFaceSettings::from_environment(environment),
         model_registry: ModelRegistryToken::from_environment(environment),
         postgres: PostgresCredentials::from_environment(environment),

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use super::*;
 use handoff::ModelId;
 
@@ -42,6 +44,49 @@ fn mlflow_uris_name_a_registered_model() {
     assert_eq!(reference.registry(), "mlflow+http://tracking:5000");
     assert_eq!(pulled(&["pull", "--uri", "models:/fraud/3"]).id().to_string(), "fraud 3");
     assert!(refused(&["pull", "--uri", "models:/fraud"]).to_string().ends_with("names no version"));
+}
+
+#[test]
+fn mlflow_uris_name_what_is_not_registered() {
+    let id = |uri: &str| pulled(&["pull", "--uri", uri]).id().to_string();
+    assert_eq!(id("models:/m-0123"), "m-0123 m-0123");
+    assert_eq!(id("runs:/abc/models/best/"), "best abc");
+    assert_eq!(id("mlflow-artifacts:/1/m-1/artifacts"), "artifacts unversioned");
+    for (uri, problem) in [
+        ("models:/fraud", "--uri (MODEL_URI) names no version"),
+        ("models://host/fraud/1", "--uri (MODEL_URI) names a server, which is not understood"),
+        ("models:fraud/1", "--uri (MODEL_URI) is not an address of MLflow"),
+        ("models:/m-1?x", "--uri (MODEL_URI) names no version"),
+        ("runs:/abc", "--uri (MODEL_URI) names no path in the run"),
+        ("runs:/abc/", "--uri (MODEL_URI) names no usable path in the run"),
+        ("runs:/abc/../x", "--uri (MODEL_URI) names no usable path in the run"),
+        ("runs:/../abc/x", "--uri (MODEL_URI) names no run"),
+        ("runs://abc/x", "--uri (MODEL_URI) names no run"),
+    ] {
+        let error = refused(&["pull", "--uri", uri]);
+        assert_eq!(error.to_string(), problem, "{uri}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("runs:/<run id>/<path>")), "{uri}");
+    }
+    let catalog = refused(&["pull", "--uri", "runs:/abc/model", "--registry", CATALOG]).to_string();
+    assert!(catalog.ends_with("and --registry (MODEL_REGISTRY) is no MLflow server"), "{catalog}");
+    let elsewhere = refused(&["pull", "--uri", "mlflow-artifacts://other/1"]);
+    assert_eq!(elsewhere.to_string(), "--uri (MODEL_URI) is not usable");
+}
+
+#[test]
+fn a_version_that_moves_must_be_allowed() {
+    let mlflow = ["pull", "--registry", "mlflow+http://h", "--model-name", "a", "--allow-floating"];
+    for version in ["latest", "Latest", "production", "Staging"] {
+        let reference = pulled(&[&mlflow[..], &["--model-version", version]].concat());
+        assert!(matches!(reference, ModelRef::Mlflow { .. }) && reference.is_floating(), "{version}");
+        let by_uri = pulled(&["pull", "--allow-floating=true", "--uri", &format!("models:/a/{version}")]);
+        assert!(by_uri.is_floating(), "{version}");
+    }
+    assert!(!pulled(&[&mlflow[..], &["--model-version", "v1"]].concat()).is_floating());
+    for version in ["latest", "LATEST"] {
+        let error = refused(&["pull", "--uri", &format!("models:/a/{version}")]);
+        assert!(error.hint().is_some_and(|hint| hint.contains("FETCHER_ALLOW_FLOATING=true")), "{version}");
+    }
 }
 
 #[test]

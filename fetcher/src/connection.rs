@@ -13,6 +13,8 @@ use crate::credentials::{
 };
 use crate::http::{ClientError, few_redirects};
 
+mod mlflow;
+
 /// How to reach registries and stores.
 #[derive(Clone, Debug)]
 pub struct Network {
@@ -22,12 +24,10 @@ pub struct Network {
     pub deadline: Duration,
     /// Longest silence on a connection.
     pub stall: Duration,
-    /// Files of certificates to trust beside the bundled ones, and the variables that name them.
+    /// Files of certificates to trust beside the bundled ones, each with the setting that names it.
     pub extra_roots: Vec<(&'static str, PathBuf)>,
-    /// Credentials for MLflow.
+    /// Settings and credentials for MLflow.
     pub mlflow: MlflowSettings,
-    /// The file with the certificate, and its key, that an MLflow server is shown.
-    pub mlflow_certificate: Option<PathBuf>,
     /// The token for the Hugging Face Hub.
     pub hugging_face: HuggingFaceSettings,
     /// The token for Kubeflow's model registry.
@@ -46,10 +46,12 @@ pub struct Connection {
     /// The HTTP client for signed requests. It follows no redirect: a signature is for one host, and the token of a
     /// session, which is in a header of its own, must not come to another.
     pub signing_client: reqwest::Client,
-    /// The HTTP client for an MLflow server, which may want to see a certificate.
+    /// The HTTP client for MLflow's servers, which have trust of their own.
     pub mlflow_client: reqwest::Client,
     /// Credentials for MLflow.
     pub mlflow: MlflowCredentials,
+    /// How certificates of MLflow's servers are checked, where that is not as elsewhere.
+    mlflow_tls: Option<rustls::ClientConfig>,
     /// The token for the Hugging Face Hub, if there is one.
     pub hugging_face: Option<String>,
     /// The token for Kubeflow's model registry.
@@ -62,8 +64,6 @@ pub struct Connection {
     pub s3_credentials: Arc<OnceLock<AwsCredentialProvider>>,
     /// How certificates are checked.
     pub tls: rustls::ClientConfig,
-    /// The same for an MLflow server.
-    pub mlflow_tls: rustls::ClientConfig,
     /// Longest silence on a connection.
     pub stall: Duration,
 }
@@ -74,21 +74,22 @@ impl Network {
     /// # Errors
     /// See [`ClientError`].
     pub fn connect(&self) -> Result<Connection, ClientError> {
-        let tls = crate::http::tls(&self.extra_roots, None)?;
-        let mlflow_tls = crate::http::tls(&self.extra_roots, self.mlflow_certificate.as_deref())?;
-        let (mlflow, hugging_face) = (self.mlflow.open(), self.hugging_face.open());
+        let tls = crate::http::tls(&self.extra_roots)?;
+        let mlflow_tls = mlflow::tls(&self.mlflow, &self.extra_roots)?;
+        let client = crate::http::client(tls.clone(), self.stall, few_redirects())?;
+        let hugging_face = self.hugging_face.open();
         Ok(Connection {
-            client: crate::http::client(tls.clone(), self.stall, few_redirects())?,
+            mlflow_client: mlflow::client(&client, mlflow_tls.as_ref(), self.stall)?,
+            client,
             signing_client: crate::http::client(tls.clone(), self.stall, Policy::none())?,
-            mlflow_client: crate::http::client(mlflow_tls.clone(), self.stall, few_redirects())?,
-            mlflow: mlflow.map_err(|(path, source)| ClientError::Credentials { path, source })?,
+            mlflow: self.mlflow.open()?,
+            mlflow_tls,
             hugging_face: hugging_face.map_err(|(path, source)| ClientError::Credentials { path, source })?,
             model_registry: self.model_registry.clone(),
             postgres: self.postgres.clone(),
             s3: self.s3.clone(),
             s3_credentials: Arc::default(),
             tls,
-            mlflow_tls,
             stall: self.stall,
         })
     }
@@ -101,10 +102,11 @@ impl Connection {
     /// # Errors
     /// See [`ClientError`].
     pub fn apart(&self) -> Result<Self, ClientError> {
+        let client = crate::http::client(self.tls.clone(), self.stall, few_redirects())?;
         Ok(Self {
-            client: crate::http::client(self.tls.clone(), self.stall, few_redirects())?,
+            mlflow_client: mlflow::client(&client, self.mlflow_tls.as_ref(), self.stall)?,
+            client,
             signing_client: crate::http::client(self.tls.clone(), self.stall, Policy::none())?,
-            mlflow_client: crate::http::client(self.mlflow_tls.clone(), self.stall, few_redirects())?,
             ..self.clone()
         })
     }

@@ -19,7 +19,7 @@ mod model_registry;
 mod password_file;
 
 pub use hugging_face::HuggingFaceSettings;
-pub use mlflow::{MlflowCredentials, MlflowSettings};
+pub use mlflow::{MlflowCredentials, MlflowSettings, UnreadableCredentials};
 pub use model_registry::ModelRegistryToken;
 
 /// Reads one environment variable; empty counts as unset.
@@ -119,13 +119,15 @@ impl fmt::Debug for S3Settings {
     }
 }
 
+/// An environment of these variables only.
+#[cfg(test)]
+fn only<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+    |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn only<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
-        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-    }
 
     #[test]
     fn every_s3_variable_is_understood() {
@@ -141,8 +143,9 @@ mod tests {
             ("PGPASSWORD", "canary"),
         ];
         let shown = format!(
-            "{:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?}",
             MlflowSettings::from_environment(&only(&pairs)),
+            MlflowSettings::from_environment(&only(&pairs)).open(),
             PostgresCredentials::from_environment(&only(&pairs)),
             S3Settings::from_environment(&only(&pairs))
         );

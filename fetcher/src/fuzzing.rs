@@ -68,6 +68,14 @@ pub fn mlflow_artifacts(body: &[u8], folder: &str) -> Result<Vec<(SafePath, Opti
     Ok(mlflow_artifacts::found(body, folder)?.into_iter().map(entry).collect())
 }
 
+/// Whether an answer is an address that an MLflow server signed.
+///
+/// # Errors
+/// Why it is none.
+pub fn mlflow_presigned(body: &[u8]) -> Result<(), String> {
+    mlflow_artifacts::presigned::Presigned::read(body).map(drop)
+}
+
 /// Whether a page of a bucket's listing, asked for by the token `before`, is one to go on from.
 ///
 /// # Errors

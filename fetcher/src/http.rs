@@ -12,10 +12,10 @@ use futures_util::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{RequestBuilder, Response, StatusCode};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use url::Url;
 
+use crate::credentials::UnreadableCredentials;
 use crate::dns::Dns;
 use crate::limits::Limits;
 use crate::redact::Redacted;
@@ -29,29 +29,28 @@ const REQUEST_ID_HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("x-ms-request-id"),
 ];
 
-/// The variable with the file of the certificate that an MLflow server is shown.
-pub const CLIENT_CERTIFICATE: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
-
 /// Why the client could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A variable names something that is not a file of certificates.
-    #[error("{variable}: cannot read certificates from {}", path.display())]
+    /// A setting names something that is not a file of certificates, or not one with the key that belongs to it.
+    #[error("{setting}: cannot read certificates from {}", path.display())]
     Certificates {
-        /// The variable.
-        variable: &'static str,
+        /// The setting.
+        setting: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         source: rustls::pki_types::pem::Error,
     },
-    /// The file of a client's certificate has none, or no key.
-    #[error("{CLIENT_CERTIFICATE}: cannot read a certificate and its key from {}", path.display())]
-    ClientCertificate {
+    /// A setting names a certificate of our own that cannot be used.
+    #[error("{setting}: cannot use the certificate and the key of {}", path.display())]
+    Identity {
+        /// The setting.
+        setting: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: rustls::pki_types::pem::Error,
+        source: rustls::Error,
     },
     /// A file of credentials cannot be read.
     #[error("cannot read credentials from {}", path.display())]
@@ -61,6 +60,9 @@ pub enum ClientError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Credentials for MLflow cannot be read.
+    #[error(transparent)]
+    Mlflow(#[from] UnreadableCredentials),
     /// The TLS library refused its configuration.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),
@@ -69,32 +71,43 @@ pub enum ClientError {
     Http(#[from] reqwest::Error),
 }
 
-/// How certificates are checked: against the bundled roots and those of the files `extra_roots`; and the certificate that
-/// is shown to who asks for one.
+/// How certificates are checked: against the bundled roots and those of the files `extra_roots`, each with the setting that
+/// names it.
 ///
 /// # Errors
 /// See [`ClientError`].
-pub fn tls(
-    extra_roots: &[(&'static str, PathBuf)],
-    own: Option<&Path>,
-) -> Result<rustls::ClientConfig, ClientError> {
+pub fn tls(extra_roots: &[(&'static str, PathBuf)]) -> Result<rustls::ClientConfig, ClientError> {
+    Ok(checked_against(roots(extra_roots)?)?.with_no_client_auth())
+}
+
+/// The bundled roots and those of the files `extra`.
+pub(crate) fn roots(extra: &[(&'static str, PathBuf)]) -> Result<rustls::RootCertStore, ClientError> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    for (variable, path) in extra_roots {
-        let failed = |source| ClientError::Certificates { variable, path: path.clone(), source };
-        for certificate in CertificateDer::pem_file_iter(path).map_err(failed)? {
-            roots.add(certificate.map_err(failed)?)?;
+    for (setting, path) in extra {
+        for certificate in certificates(setting, path)? {
+            roots.add(certificate)?;
         }
     }
+    Ok(roots)
+}
+
+/// A TLS configuration that lacks only who we are.
+pub(crate) fn checked_against(
+    roots: rustls::RootCertStore,
+) -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots);
-    let Some(path) = own else { return Ok(config.with_no_client_auth()) };
-    let failed = |source| ClientError::ClientCertificate { path: path.to_owned(), source };
-    let chain =
-        CertificateDer::pem_file_iter(path).map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
-    let key = PrivateKeyDer::from_pem_file(path).map_err(failed)?;
-    Ok(config.with_client_auth_cert(chain, key)?)
+        .with_root_certificates(roots))
+}
+
+/// The certificates of a file that a setting names.
+pub(crate) fn certificates(
+    setting: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, ClientError> {
+    let failed = |source| ClientError::Certificates { setting, path: path.to_owned(), source };
+    CertificateDer::pem_file_iter(path).map_err(failed)?.map(|each| each.map_err(failed)).collect()
 }
 
 /// The redirects that are followed where a request may be made elsewhere: few, and without credentials.

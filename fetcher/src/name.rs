@@ -24,32 +24,6 @@ pub enum VersionRef {
     Alias(VersionName),
     /// `latest`: whichever version is the newest now.
     Newest,
-    /// Whichever version is the newest in a stage of MLflow's now, e.g. `Production`.
-    Stage(Stage),
-}
-
-/// A stage of MLflow's, which are all that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// `Staging`.
-    Staging,
-    /// `Production`.
-    Production,
-    /// `Archived`.
-    Archived,
-}
-
-impl Stage {
-    const ALL: [Self; 3] = [Self::Staging, Self::Production, Self::Archived];
-
-    /// As MLflow writes it. It reads it in upper and lower case.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Staging => "Staging",
-            Self::Production => "Production",
-            Self::Archived => "Archived",
-        }
-    }
 }
 
 /// Why a name was refused.
@@ -118,15 +92,6 @@ impl FromStr for VersionRef {
 }
 
 impl VersionRef {
-    /// Reads `latest`, and the names of stages, as what they are where that is allowed.
-    pub fn floating(text: &str) -> Option<Self> {
-        if text.eq_ignore_ascii_case("latest") {
-            return Some(Self::Newest);
-        }
-        let stage = Stage::ALL.into_iter().find(|stage| stage.as_str().eq_ignore_ascii_case(text));
-        stage.map(Self::Stage)
-    }
-
     /// Whether the same reference may mean another version tomorrow.
     pub fn is_floating(&self) -> bool {
         !matches!(self, Self::Named(_))
@@ -151,7 +116,6 @@ impl fmt::Display for VersionRef {
             Self::Named(version) => version.fmt(f),
             Self::Alias(alias) => write!(f, "@{alias}"),
             Self::Newest => f.write_str("latest"),
-            Self::Stage(stage) => f.write_str(stage.as_str()),
         }
     }
 }
@@ -165,15 +129,6 @@ mod tests {
         assert_eq!("v2.3".parse(), Ok(VersionRef::Named("v2.3".parse().unwrap())));
         assert_eq!("@champion".parse(), Ok(VersionRef::Alias("champion".parse().unwrap())));
         assert_eq!("@champion".parse::<VersionRef>().unwrap().to_string(), "@champion");
-    }
-
-    #[test]
-    fn what_floats_is_known_by_its_name() {
-        for (text, shown) in [("Latest", "latest"), ("production", "Production"), ("Staging", "Staging")] {
-            let floating = VersionRef::floating(text).unwrap();
-            assert_eq!((floating.to_string().as_str(), floating.is_floating()), (shown, true));
-        }
-        assert_eq!(VersionRef::floating("v2.3"), None);
     }
 
     #[test]

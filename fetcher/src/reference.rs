@@ -1,9 +1,6 @@
 //! Which model is asked for: by its name in a registry, or by the address of its bytes.
 
 use handoff::{ModelId, Resolved, SafePath};
-
-use std::fmt;
-
 use url::Url;
 
 use crate::name::{ModelName, VersionName, VersionRef};
@@ -21,12 +18,12 @@ pub enum ModelRef {
         /// Its version or alias.
         version: VersionRef,
     },
-    /// By what an MLflow server knows beside its registry.
-    MlflowArtifact {
-        /// The server.
+    /// In MLflow's words for what is not a version of a registered model, or not always the same.
+    Mlflow {
+        /// The tracking server.
         server: Url,
-        /// The artifact.
-        artifact: MlflowArtifact,
+        /// What of it.
+        item: MlflowItem,
         /// What to call it.
         model: ModelId,
     },
@@ -39,27 +36,35 @@ pub enum ModelRef {
     },
 }
 
-/// Files that an MLflow server knows by whatever made them.
+/// What MLflow's URIs name beside versions and aliases.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MlflowArtifact {
-    /// `models:/m-<id>`: a model that was logged, registered or not.
+pub enum MlflowItem {
+    /// The newest version, or that of a stage.
+    Newest {
+        /// The model.
+        name: ModelName,
+        /// `latest`, or a stage.
+        stage: VersionName,
+    },
+    /// A logged model, by its id.
     LoggedModel(VersionName),
-    /// `runs:/<id>/path`: what a run left.
-    Run {
-        /// The run.
+    /// What a run logged.
+    RunArtifact {
+        /// The run's id.
         run: VersionName,
-        /// Below all that it left.
+        /// Where in its artifacts.
         path: SafePath,
     },
 }
 
-impl fmt::Display for MlflowArtifact {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::LoggedModel(id) => write!(f, "models:/{id}"),
-            Self::Run { run, path } => write!(f, "runs:/{run}/{path}"),
-        }
-    }
+/// Whether a version is `latest`, in MLflow's words.
+pub fn is_latest(version: &str) -> bool {
+    version.eq_ignore_ascii_case("latest")
+}
+
+/// Whether a version is a stage, in MLflow's words.
+pub fn is_stage(version: &str) -> bool {
+    ["Production", "Staging", "Archived", "None"].iter().any(|stage| version.eq_ignore_ascii_case(stage))
 }
 
 impl ModelRef {
@@ -69,7 +74,7 @@ impl ModelRef {
             Self::Registered { name, version, .. } => {
                 ModelId { name: name.to_string(), version: version.to_string() }
             }
-            Self::MlflowArtifact { model, .. } | Self::Uri { model, .. } => model.clone(),
+            Self::Mlflow { model, .. } | Self::Uri { model, .. } => model.clone(),
         }
     }
 
@@ -77,7 +82,7 @@ impl ModelRef {
     pub fn registry(&self) -> String {
         match self {
             Self::Registered { registry, .. } => registry.to_string(),
-            Self::MlflowArtifact { server, .. } => RegistryUri::Mlflow(server.clone()).to_string(),
+            Self::Mlflow { server, .. } => RegistryUri::Mlflow(server.clone()).to_string(),
             Self::Uri { .. } => "uri".to_owned(),
         }
     }
@@ -86,8 +91,11 @@ impl ModelRef {
     /// others that show the same.
     pub fn led_to(&self, resolved: &Resolved) -> bool {
         let same_address = match self {
-            Self::Registered { .. } => true,
-            Self::MlflowArtifact { artifact, .. } => artifact.to_string() == resolved.version,
+            Self::Registered { .. } | Self::Mlflow { item: MlflowItem::Newest { .. }, .. } => true,
+            Self::Mlflow { item: MlflowItem::LoggedModel(id), .. } => resolved.version == id.as_str(),
+            Self::Mlflow { item: MlflowItem::RunArtifact { run, path }, .. } => {
+                resolved.version == format!("{run}/{path}")
+            }
             Self::Uri { uri, .. } => !uri.hides_something() && uri.to_string() == resolved.uri,
         };
         same_address && self.registry() == resolved.registry
@@ -101,7 +109,8 @@ impl ModelRef {
                 !crate::resolve::hugging_face::is_commit(&version.to_string())
             }
             Self::Registered { version, .. } => version.is_floating(),
-            Self::MlflowArtifact { .. } | Self::Uri { .. } => false,
+            Self::Mlflow { item, .. } => matches!(item, MlflowItem::Newest { .. }),
+            Self::Uri { .. } => false,
         }
     }
 }

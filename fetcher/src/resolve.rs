@@ -8,7 +8,7 @@ use handoff::{Integrity, ModelDigest, SafePath};
 use crate::connection::Connection;
 use crate::manifest::{Manifest, SHA256SUMS, parse_sha256sums};
 use crate::name::{ModelName, VersionRef};
-use crate::reference::{MlflowArtifact, ModelRef};
+use crate::reference::ModelRef;
 use crate::retry::{Budget, Failed};
 use crate::store::{Class, StoreError};
 use crate::uri::{RegistryUri, StoreUri, UriError};
@@ -58,26 +58,6 @@ pub enum ResolveError {
         registry: String,
         /// What was looked for.
         hint: &'static str,
-    },
-    /// A server does not know an artifact.
-    #[error("{artifact} does not exist in {registry}")]
-    UnknownArtifact {
-        /// The artifact.
-        artifact: MlflowArtifact,
-        /// The server.
-        registry: String,
-        /// What was looked for.
-        hint: &'static str,
-    },
-    /// A server knows an artifact that cannot be fetched.
-    #[error("{artifact} is {status} in {registry}")]
-    ArtifactNotReady {
-        /// The artifact.
-        artifact: MlflowArtifact,
-        /// The server.
-        registry: String,
-        /// The server's own word.
-        status: String,
     },
     /// More than one version answers to the name.
     #[error("`{version}` of `{name}` is ambiguous in {registry}: versions {found} carry it")]
@@ -133,6 +113,30 @@ pub enum ResolveError {
         /// The registry's own word.
         status: String,
     },
+    /// What MLflow knows beside versions is not there, or cannot be fetched.
+    #[error("{what} {problem} in {registry}")]
+    Item {
+        /// What was asked for.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The registry.
+        registry: String,
+        /// How to meet it.
+        class: Class,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The same at a place that cannot be read from.
+    #[error("{registry} says the bytes of {what} are at an address that is not usable")]
+    ItemLocation {
+        /// What was asked for.
+        what: String,
+        /// The registry.
+        registry: String,
+        /// Why.
+        source: UriError,
+    },
     /// The registry points at a place that cannot be read from.
     #[error("{registry} says the bytes of `{name}` are at an address that is not usable")]
     BadLocation {
@@ -175,13 +179,15 @@ impl ResolveError {
         match self {
             Self::UnknownModel { .. }
             | Self::UnknownVersion { .. }
-            | Self::UnknownArtifact { .. }
             | Self::Archived { .. }
             | Self::NoArtifact { .. }
             | Self::Ambiguous { .. } => Class::NotFound,
-            Self::NotReady { .. } | Self::ArtifactNotReady { .. } => Class::Retryable,
+            // What failed stays so.
+            Self::NotReady { status, .. } if status.starts_with("FAILED") => Class::NotFound,
+            Self::NotReady { .. } => Class::Retryable,
             Self::Gated { .. } => Class::Denied,
-            Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
+            Self::Item { class, .. } => *class,
+            Self::ItemLocation { .. } | Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
             Self::BadDescriptor { .. } => Class::Integrity,
             Self::Registry { source, .. } => source.class(),
         }
@@ -190,7 +196,11 @@ impl ResolveError {
     /// What the user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::UnknownVersion { hint, .. } | Self::UnknownArtifact { hint, .. } => Some(hint),
+            Self::UnknownVersion { hint, .. } | Self::Item { hint, .. } => Some(hint),
+            Self::NotReady { status, .. } if status.starts_with("FAILED") => {
+                Some("register the version again")
+            }
+            Self::NotReady { .. } => Some("its files are not all there yet: who registers it has to finish"),
             Self::Gated { .. } => {
                 Some("accept the model's licence on its page, and set HF_TOKEN to a token of who did")
             }
@@ -207,6 +217,14 @@ impl ResolveError {
             }
             Self::Registry { source, .. } if source.class() == Class::Denied => {
                 Some("check the registry's credentials and that they may read this model")
+            }
+            // Who may vouch for an MLflow server can be said for it alone.
+            Self::Registry { registry, source }
+                if source.hint().is_some() && registry.starts_with("mlflow+") =>
+            {
+                Some(
+                    "name the file of its certificate authority in MLFLOW_TRACKING_SERVER_CERT_PATH, or in SSL_CERT_FILE where that is not set",
+                )
             }
             Self::Registry { source, .. } if source.hint().is_some() => source.hint(),
             Self::Registry { source, .. } if source.class() == Class::Fatal => {
@@ -243,8 +261,8 @@ pub async fn resolve(
         ModelRef::Registered { registry: RegistryUri::Postgres(database), name, version } => {
             postgres::resolve(database, name, version, connection, budget).await
         }
-        ModelRef::MlflowArtifact { server, artifact, .. } => {
-            mlflow::Registry::new(server, connection, budget).artifact(artifact).await
+        ModelRef::Mlflow { server, item, .. } => {
+            mlflow::Registry::new(server, connection, budget).resolve_item(item).await
         }
         ModelRef::Uri { uri, model } => {
             Ok(Location { version: model.version.clone(), uri: uri.clone(), manifest: None })

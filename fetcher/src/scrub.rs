@@ -26,6 +26,8 @@ const ADDRESS_NAMES: [&str; 6] = ["MODEL_URI", "MODEL_REGISTRY", "_PROXY", "_URL
 const ARGUMENT: &str = "ARGUMENT";
 
 static KNOWN: OnceLock<Secrets> = OnceLock::new();
+/// Those that were read from files since.
+static READ: OnceLock<Secrets> = OnceLock::new();
 
 /// Values that must not be shown, longest first, so that one that holds another goes as a whole.
 #[derive(Default)]
@@ -113,12 +115,20 @@ pub fn remember() {
     let _ = KNOWN.set(Secrets::of(readable.chain(named)));
 }
 
+/// Has a user's password, or a token, that was read from a file searched for as well.
+pub fn remember_login(username: Option<&str>, secret: &str) {
+    let basic = username.map(|username| BASE64_STANDARD.encode(format!("{username}:{secret}")));
+    // Fails only where it was done before.
+    let _ = READ.set(Secrets::new(basic.into_iter().chain([secret.to_owned()]).collect()));
+}
+
 /// The text without the secrets of this process.
 pub fn scrub(text: &str) -> Cow<'_, str> {
-    match KNOWN.get() {
-        Some(secrets) => secrets.scrub(text),
-        None => Cow::Borrowed(text),
-    }
+    let known = [&KNOWN, &READ].into_iter().filter_map(OnceLock::get);
+    known.fold(Cow::Borrowed(text), |text, secrets| match secrets.scrub(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(scrubbed) => scrubbed.into(),
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,10 @@ use plimsoll_tests::s3_server::S3Server;
 
 use crate::fetcher::{Fetcher, tree};
 
+mod items;
+mod presigned;
+mod reach;
+
 const NAME: &str = "product-recommendation";
 
 /// Pulls a version and compares the tree with what MLflow's own client downloads.

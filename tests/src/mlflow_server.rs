@@ -1,5 +1,6 @@
 //! A real MLflow tracking server with its model registry, and models registered in it by MLflow's own client.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Options<'a> {
     pub artifacts: Artifacts<'a>,
     /// Whether the server wants to know who asks.
     pub login: Option<Login>,
+    /// More variables of the server's environment.
+    pub variables: &'a [(&'a str, &'a str)],
 }
 
 /// A running server.
@@ -86,6 +89,29 @@ pub struct RegisteredFile {
     pub sha256: Sha256Digest,
 }
 
+/// What MLflow knows beside registered models, by the ids that the server gave.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Items {
+    /// A run that logged a model `best model` and files below `notes`.
+    pub run: String,
+    /// That model, registered too.
+    pub model: String,
+    /// The number of its version.
+    pub version: String,
+    /// A run that logged two models `twin`.
+    pub twins: String,
+    /// A run that logged a model `both`, and a file at that path.
+    pub both: String,
+    /// A run that was deleted.
+    pub deleted: String,
+    /// A logged model that is not finished.
+    pub pending: String,
+    /// One that failed.
+    pub failed: String,
+    /// For each URI the files, each with its SHA-256, as MLflow's own client downloads them.
+    pub downloads: BTreeMap<String, BTreeMap<String, Sha256Digest>>,
+}
+
 impl Registered {
     /// The digest over all files.
     pub fn digest(&self) -> ModelDigest {
@@ -122,6 +148,7 @@ impl MlflowServer {
             environment.push(("MLFLOW_TRACKING_USERNAME".to_owned(), login.username.clone()));
             environment.push(("MLFLOW_TRACKING_PASSWORD".to_owned(), login.password.clone()));
         }
+        command.envs(options.variables.iter().copied());
         let server = Server::start("mlflow server", &command, Duration::from_secs(120), || {
             http::get(port, "/health").is_ok_and(|answer| answer.status == 200)
         });
@@ -194,6 +221,20 @@ impl MlflowServer {
         process::run(&mut command);
         let registered = std::fs::read(out).expect("the trainer wrote what it did");
         serde_json::from_slice(&registered).expect("the trainer writes what the tests read")
+    }
+
+    /// Logs models and files with MLflow's own client, and registers one as the first version of `name`, in
+    /// production.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn log_items(&self, name: &str) -> Items {
+        let folder = tempfile::tempdir().expect("a folder for the client");
+        let mut command = tools::python().command("python");
+        command.arg(places::data("mlflow/log_items.py")).arg(name).current_dir(folder.path());
+        let said = process::run(command.envs(self.environment.iter().cloned()));
+        let last = said.lines().rfind(|line| line.starts_with('{')).expect("the client says what it did");
+        serde_json::from_str(last).expect("the client says what the tests read")
     }
 }
 

@@ -73,36 +73,27 @@ impl WebServer {
         server
     }
 
-    /// nginx with TLS that passes what it is asked below `path` on to a server on this port, if it is shown a certificate that
-    /// the [`authority`](Self::authority) signed, such as [`client_certificate`](Self::client_certificate).
+    /// nginx that passes what it is asked below `path` on to the root of a server on this port: without TLS, and with it,
+    /// at `localhost`, to whoever has [`client_certificate`](Self::client_certificate).
     ///
     /// # Panics
     /// When it does not start.
-    pub fn nginx_that_wants_a_certificate_before(upstream: u16, path: &str) -> Self {
+    pub fn nginx_with_client_certificates_before(upstream: u16, path: &str) -> Self {
         let tls_port = free_port();
         let mut server = Self::start("nginx", |folder, port| {
             make_certificate(Path::new(folder));
+            make_client_certificate(Path::new(folder));
+            let pass = format!("location {path}/ {{ proxy_pass http://127.0.0.1:{upstream}/; }}");
             let listen = format!(
-                "listen 127.0.0.1:{port}; listen 127.0.0.1:{tls_port} ssl;\n\
+                "listen 127.0.0.1:{port}; {pass} location / {{ root {folder}/www; }} }}\n\
+                 server {{ listen 127.0.0.1:{tls_port} ssl; ssl_verify_client on;\n\
                  ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;\n\
-                 ssl_client_certificate {folder}/authority.pem; ssl_verify_client optional;\n\
-                 location {path}/ {{\n\
-                   if ($ssl_client_verify != SUCCESS) {{ return 400; }}\n\
-                   proxy_pass http://127.0.0.1:{upstream}/; }}"
+                 ssl_client_certificate {folder}/authority.pem; {pass}"
             );
-            nginx(folder, &listen)
+            nginx_beside(folder, &listen)
         });
-        let both =
-            ["server.pem", "server.key"].map(|name| fs::read_to_string(server.folder.path().join(name)));
-        let both = both.map(|text| text.expect("the certificate was made")).concat();
-        fs::write(server.client_certificate(), both).expect("the folder can be written to");
         server.tls_port = Some(tls_port);
         server
-    }
-
-    /// The file with a certificate and its key that the authority signed.
-    pub fn client_certificate(&self) -> std::path::PathBuf {
-        self.folder.path().join("client.pem")
     }
 
     /// lighttpd with WebDAV, which keeps `If-None-Match` and `If-Match`.
@@ -168,6 +159,11 @@ impl WebServer {
         self.folder.path().join("authority.pem")
     }
 
+    /// The file with the certificate that it knows a client by, and its key.
+    pub fn client_certificate(&self) -> std::path::PathBuf {
+        self.folder.path().join("client.pem")
+    }
+
     /// The folder that it serves.
     pub fn folder(&self) -> std::path::PathBuf {
         Path::new(self.folder.path()).join("www")
@@ -175,6 +171,13 @@ impl WebServer {
 }
 
 fn nginx(folder: &str, listen: &str) -> Command {
+    let place =
+        format!("root {folder}/www; location / {{ dav_methods PUT DELETE; create_full_put_path on; }}");
+    nginx_beside(folder, &format!("{listen}\n{place}"))
+}
+
+/// nginx with what stands in its server, and may end it and begin another.
+fn nginx_beside(folder: &str, server: &str) -> Command {
     let program = tools::debian_package("nginx-light", "/usr/sbin/nginx");
     let configuration = format!(
         "daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n\
@@ -183,8 +186,7 @@ fn nginx(folder: &str, listen: &str) -> Command {
            default_type application/octet-stream; types {{ application/json json; }}\n\
            client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;\n\
            fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;\n\
-           server {{ {listen}\n\
-             root {folder}/www; location / {{ dav_methods PUT DELETE; create_full_put_path on; }} }} }}\n"
+           server {{ {server} }} }}\n"
     );
     let path = format!("{folder}/nginx.conf");
     fs::write(&path, configuration).expect("the configuration can be written");
@@ -207,5 +209,16 @@ pub fn make_certificate(folder: &Path) {
         printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >extensions
         openssl x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 \
             -extfile extensions -out server.pem";
+    crate::process::run(Command::new("sh").args(["-ec", script]).current_dir(folder));
+}
+
+/// A certificate of the same authority for a client: the folder gets `client.pem`, with its key.
+fn make_client_certificate(folder: &Path) {
+    let script = "
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout client.key -out client.csr -subj /CN=fetcher
+        printf 'basicConstraints=CA:FALSE\n' >client-extensions
+        openssl x509 -req -in client.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 \
+            -extfile client-extensions -out client.crt
+        cat client.crt client.key >client.pem";
     crate::process::run(Command::new("sh").args(["-ec", script]).current_dir(folder));
 }

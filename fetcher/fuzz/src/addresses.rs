@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Parser as _;
 use fetcher::cli::Cli;
 use fetcher::config::{self, Job};
-use fetcher::reference::ModelRef;
+use fetcher::reference::{MlflowItem, ModelRef};
 use fetcher::scrub::Secrets;
 use fetcher::uri::{RegistryUri, StoreUri};
 
@@ -109,6 +109,14 @@ pub fn reference(data: &[u8]) {
             hold::again(version);
             assert_ne!(version.to_string(), "latest");
         }
+        ModelRef::Mlflow { item, .. } => match item {
+            MlflowItem::Newest { .. } => panic!("nobody allowed it"),
+            MlflowItem::LoggedModel(id) => hold::again(id),
+            MlflowItem::RunArtifact { run, path } => {
+                hold::again(run);
+                hold::path(path);
+            }
+        },
         ModelRef::Uri { uri, .. } => store(uri),
     }
     hold::message(cut(&job.wanted.reference.registry()));

@@ -48,6 +48,9 @@ fn vouched(version: Result<Option<Manifest>, String>) {
 
 /// A folder of MLflow's artifacts, which the first line names.
 pub fn mlflow_artifacts(data: &[u8]) {
+    if let Err(reason) = fuzzing::mlflow_presigned(data) {
+        hold::message(reason);
+    }
     let (folder, body) = first_line(data);
     let Ok(folder) = std::str::from_utf8(folder) else { return };
     if !folder.is_empty() && folder.parse::<SafePath>().is_err() {

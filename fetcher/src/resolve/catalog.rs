@@ -41,7 +41,7 @@ pub(super) async fn resolve(
                 ResolveError::BadDescriptor { what, reason }
             })?
         }
-        VersionRef::Newest | VersionRef::Stage(_) => return Err(unknown()),
+        VersionRef::Newest => return Err(unknown()),
     };
     let path = version_path(name, &resolved, crate::catalog::DESCRIPTOR).map_err(too_long)?;
     let content = read(store.as_ref(), &path, budget).await.map_err(asked)?.ok_or_else(unknown)?;

@@ -1,36 +1,36 @@
 //! Resolves in an MLflow tracking server.
 //!
 //! A version is looked for, in this order, as a number, as an alias and as the value of a version tag
-//! `version`; a reference that begins with `@` only as an alias. The answer's own `get-download-uri` says where
-//! the bytes are. MLflow keeps no digests; who publishes can, in the version tags `digest` and `sha256sums`. Endpoints: MLflow's REST API 2.0, below `/api/2.0/mlflow`.
+//! `version`; a reference that begins with `@` only as an alias. Where floating references are allowed, a stage comes
+//! last, and `latest` is the highest number. The answer's own `get-download-uri` says where the bytes are. MLflow
+//! keeps no digests; who publishes can, in the tags `digest` and `sha256sums` of a version or a logged model.
+//! Logged models and what a run logged are in [`item`]. Endpoints: MLflow's REST API 2.0, below `/api/2.0/mlflow`.
 
-use handoff::SafePath;
-use handoff::text::{is_harmful, shown};
-use reqwest::StatusCode;
+use handoff::text::shown;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use url::Url;
 
+use self::client::{Client, quote};
 use super::{DIGEST, Location, ResolveError, SUMS, found};
 use crate::connection::Connection;
-use crate::http::{join, read_bounded, send};
 use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::name::{ModelName, VersionName, VersionRef};
-use crate::redact::Redacted;
-use crate::retry::{Budget, Failed};
-use crate::scrub::scrub;
-use crate::store::StoreError;
-use crate::uri::{RegistryUri, StoreUri, UriError, local};
+use crate::reference::{MlflowItem, is_latest, is_stage};
+use crate::retry::Budget;
+
+mod client;
+mod item;
+mod location;
+
+pub(crate) use client::{read, refusal};
+pub(crate) use location::location;
 
 /// Tag by whose value a version may be named.
 const TAG: &str = "version";
 
 pub(super) struct Registry<'a> {
-    server: &'a Url,
-    connection: &'a Connection,
-    budget: &'a Budget,
-    shown: String,
+    client: Client<'a>,
 }
 
 #[derive(Deserialize)]
@@ -56,6 +56,13 @@ pub(crate) struct ModelVersion {
     tags: Vec<Tag>,
 }
 
+/// A version that an answer may be without.
+#[derive(Deserialize)]
+struct LatestAnswer {
+    #[serde(default)]
+    model_versions: Vec<ModelVersion>,
+}
+
 #[derive(Deserialize)]
 struct Tag {
     key: String,
@@ -70,7 +77,7 @@ pub(crate) struct UriAnswer {
 
 impl<'a> Registry<'a> {
     pub(super) fn new(server: &'a Url, connection: &'a Connection, budget: &'a Budget) -> Self {
-        Self { server, connection, budget, shown: RegistryUri::Mlflow(server.clone()).to_string() }
+        Self { client: Client::new(server, connection, budget) }
     }
 
     pub(super) async fn resolve(
@@ -81,25 +88,78 @@ impl<'a> Registry<'a> {
         let found = match version {
             VersionRef::Alias(alias) => self.by_alias(name, alias).await?,
             VersionRef::Named(version) => self.by_any_name(name, version).await?,
+            // An item, for which stages are the same question.
+            VersionRef::Newest => None,
         };
-        let Some(found) = found else { return Err(self.unknown(name, version).await?) };
+        match found {
+            Some(found) => self.located(name, found).await,
+            None => Err(self.unknown(name, version).await?),
+        }
+    }
+
+    /// What is not a version of a registered model, or not always the same.
+    pub(super) async fn resolve_item(&self, item: &MlflowItem) -> Result<Location, ResolveError> {
+        match item {
+            MlflowItem::Newest { name, stage } => self.resolve_newest(name, stage).await,
+            MlflowItem::LoggedModel(id) => self.client.logged_model(id).await,
+            MlflowItem::RunArtifact { run, path } => self.client.run_artifact(run, path).await,
+        }
+    }
+
+    /// The newest version, or that of a stage, unless an alias or a tag has the stage's name.
+    async fn resolve_newest(
+        &self,
+        name: &ModelName,
+        version: &VersionName,
+    ) -> Result<Location, ResolveError> {
+        let by_name = match is_latest(version.as_str()) {
+            true => None,
+            false => self.by_any_name(name, version).await?,
+        };
+        let found = match by_name {
+            None => self.newest(name, version).await?,
+            by_name => by_name,
+        };
+        match found {
+            Some(found) => self.located(name, found).await,
+            None => Err(self.unknown(name, &VersionRef::Named(version.clone())).await?),
+        }
+    }
+
+    async fn newest(
+        &self,
+        name: &ModelName,
+        stage: &VersionName,
+    ) -> Result<Option<ModelVersion>, ResolveError> {
+        let mut query = vec![("name", name.as_str())];
+        if !is_latest(stage.as_str()) {
+            query.push(("stages", stage.as_str()));
+        }
+        let answer = self.client.ask::<LatestAnswer>("registered-models/get-latest-versions", &query).await;
+        let versions = found(answer).map_err(self.client.asking())?.map(|answer| answer.model_versions);
+        // One for each stage; by number, as MLflow's own client does it.
+        let newest = |version: &ModelVersion| version.version.parse::<u64>().unwrap_or(0);
+        Ok(versions.unwrap_or_default().into_iter().max_by_key(newest))
+    }
+
+    async fn located(&self, name: &ModelName, found: ModelVersion) -> Result<Location, ResolveError> {
         // It gets into messages, the receipt and the next question.
         if let Err(error) = found.version.parse::<VersionName>() {
-            let what = format!("a version of `{name}` in {}", self.shown);
+            let what = format!("a version of `{name}` in {}", self.client.shown);
             return Err(ResolveError::BadDescriptor { what, reason: error.to_string() });
         }
         if let Some(status) = found.status.as_deref().filter(|status| *status != "READY") {
-            let (name, registry, status) = (name.clone(), self.shown.clone(), shown(status));
+            let (name, registry, status) = (name.clone(), self.client.shown.clone(), shown(status));
             return Err(ResolveError::NotReady { name, version: found.version, registry, status });
         }
         let query = [("name", name.as_str()), ("version", &found.version)];
         let answer: UriAnswer =
-            self.ask("model-versions/get-download-uri", &query).await.map_err(self.asking())?;
-        let uri = location(&answer.artifact_uri, self.server).map_err(|source| {
-            ResolveError::BadLocation { name: name.clone(), registry: self.shown.clone(), source }
+            self.client.ask("model-versions/get-download-uri", &query).await.map_err(self.client.asking())?;
+        let uri = location(&answer.artifact_uri, self.client.server).map_err(|source| {
+            ResolveError::BadLocation { name: name.to_string(), registry: self.client.shown.clone(), source }
         })?;
         let manifest = vouched(&found).map_err(|reason| ResolveError::BadDescriptor {
-            what: format!("a tag of version {} of `{name}` in {}", found.version, self.shown),
+            what: format!("a tag of version {} of `{name}` in {}", found.version, self.client.shown),
             reason,
         })?;
         Ok(Location { version: found.version, uri, manifest })
@@ -112,8 +172,8 @@ impl<'a> Registry<'a> {
     ) -> Result<Option<ModelVersion>, ResolveError> {
         if version.as_str().bytes().all(|byte| byte.is_ascii_digit()) {
             let query = [("name", name.as_str()), ("version", version.as_str())];
-            let answer = found(self.ask::<VersionAnswer>("model-versions/get", &query).await);
-            if let Some(answer) = answer.map_err(self.asking())? {
+            let answer = found(self.client.ask::<VersionAnswer>("model-versions/get", &query).await);
+            if let Some(answer) = answer.map_err(self.client.asking())? {
                 return Ok(Some(answer.model_version));
             }
         }
@@ -129,8 +189,8 @@ impl<'a> Registry<'a> {
         alias: &VersionName,
     ) -> Result<Option<ModelVersion>, ResolveError> {
         let query = [("name", name.as_str()), ("alias", alias.as_str())];
-        let answer = found(self.ask::<VersionAnswer>("registered-models/alias", &query).await);
-        Ok(answer.map_err(self.asking())?.map(|answer| answer.model_version))
+        let answer = found(self.client.ask::<VersionAnswer>("registered-models/alias", &query).await);
+        Ok(answer.map_err(self.client.asking())?.map(|answer| answer.model_version))
     }
 
     async fn by_tag(
@@ -148,8 +208,8 @@ impl<'a> Registry<'a> {
             if !token.is_empty() {
                 query.push(("page_token", &token));
             }
-            let page = found(self.ask::<SearchAnswer>("model-versions/search", &query).await);
-            let Some(page) = page.map_err(self.asking())? else { break };
+            let page = found(self.client.ask::<SearchAnswer>("model-versions/search", &query).await);
+            let Some(page) = page.map_err(self.client.asking())? else { break };
             carriers.extend(page.model_versions.into_iter().filter(|candidate| {
                 candidate.tags.iter().any(|tag| tag.key == TAG && tag.value == version.as_str())
             }));
@@ -163,7 +223,7 @@ impl<'a> Registry<'a> {
             return Err(ResolveError::Ambiguous {
                 name: name.clone(),
                 version: VersionRef::Named(version.clone()),
-                registry: self.shown.clone(),
+                registry: self.client.shown.clone(),
                 found: found.join(", "),
             });
         }
@@ -173,119 +233,41 @@ impl<'a> Registry<'a> {
     /// Tells an unknown model from an unknown version.
     async fn unknown(&self, name: &ModelName, version: &VersionRef) -> Result<ResolveError, ResolveError> {
         let query = [("name", name.as_str())];
-        let model = found(self.ask::<serde::de::IgnoredAny>("registered-models/get", &query).await);
-        let (name, registry) = (name.clone(), self.shown.clone());
-        Ok(match model.map_err(self.asking())? {
+        let model = found(self.client.ask::<serde::de::IgnoredAny>("registered-models/get", &query).await);
+        let (name, registry) = (name.clone(), self.client.shown.clone());
+        let hint = looked_for(version);
+        Ok(match model.map_err(self.client.asking())? {
             None => ResolveError::UnknownModel { name, registry },
-            Some(_) => ResolveError::UnknownVersion {
-                name,
-                version: version.clone(),
-                registry,
-                hint: "looked for a version number, an alias and a version tag `version` of that value",
-            },
+            Some(_) => ResolveError::UnknownVersion { name, version: version.clone(), registry, hint },
         })
     }
+}
 
-    fn asking(&self) -> impl Fn(Failed) -> ResolveError + '_ {
-        |source| ResolveError::Registry { registry: self.shown.clone(), source }
-    }
+const NONE_AT_ALL: &str = "the model has no version at all";
 
-    async fn ask<T: DeserializeOwned>(&self, endpoint: &str, query: &[(&str, &str)]) -> Result<T, Failed> {
-        let mut url = join(self.server, ["api", "2.0", "mlflow"].into_iter().chain(endpoint.split('/')));
-        url.query_pairs_mut().extend_pairs(query);
-        self.budget.run(|| self.ask_once(&url)).await
-    }
+fn looked_for(version: &VersionRef) -> &'static str {
+    match version {
+        VersionRef::Alias(_) => "looked for an alias of that name",
+        VersionRef::Newest => NONE_AT_ALL,
 
-    async fn ask_once<T: DeserializeOwned>(&self, url: &Url) -> Result<T, StoreError> {
-        let request = self.connection.mlflow.apply(self.connection.client.get(url.clone()));
-        // MLflow answers 400 with an error code where others answer 404.
-        let response = send(request, url, &[StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND]).await?;
-        let status = response.status();
-        let body = read_bounded(response, url, Limits::DEFAULT.document_bytes).await?;
-        let what = || Redacted(url).to_string();
-        if status.is_success() {
-            return read(what(), &body);
+        VersionRef::Named(version) if is_latest(version.as_str()) => NONE_AT_ALL,
+        VersionRef::Named(version) if is_stage(version.as_str()) => {
+            "looked for an alias and a version tag `version` of that value; a stage is looked for with FETCHER_ALLOW_FLOATING=true"
         }
-        Err(refusal(what(), status, &body))
-    }
-}
-
-pub(crate) fn read<T: DeserializeOwned>(what: String, body: &[u8]) -> Result<T, StoreError> {
-    serde_json::from_slice(body)
-        .map_err(|error| StoreError::Malformed { what, reason: shown(&error.to_string()) })
-}
-
-#[derive(Default, Deserialize)]
-struct ErrorAnswer {
-    #[serde(default)]
-    error_code: String,
-    #[serde(default)]
-    message: String,
-}
-
-/// What a 400 or 404 means. A 404 that MLflow itself did not write comes from something else at that address.
-pub(crate) fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreError {
-    let answer: ErrorAnswer = serde_json::from_slice(body).unwrap_or_default();
-    match answer.error_code.as_str() {
-        "RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND" => StoreError::NotFound { what },
-        // An alias that does not exist is an invalid parameter in MLflow's words.
-        "INVALID_PARAMETER_VALUE" if answer.message.contains("alias") => StoreError::NotFound { what },
-        "" => StoreError::Refused { what, reason: format!("{status}, and not in MLflow's words") },
-        code => {
-            // Before it is cut, or a part of a secret would not be known for one.
-            let message: String = scrub(&answer.message).chars().take(200).collect();
-            StoreError::Refused {
-                what,
-                reason: format!("{} ({})", message.escape_debug(), code.escape_debug()),
-            }
+        VersionRef::Named(_) => {
+            "looked for a version number, an alias and a version tag `version` of that value"
         }
     }
 }
 
 /// What the tags of a version vouch for.
 pub(crate) fn vouched(version: &ModelVersion) -> Result<Option<Manifest>, String> {
-    let tag = |key: &str| version.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str());
+    by_tags(&version.tags)
+}
+
+fn by_tags(tags: &[Tag]) -> Result<Option<Manifest>, String> {
+    let tag = |key: &str| tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str());
     super::vouched(tag(DIGEST), tag(SUMS))
-}
-
-/// A text in quotes for MLflow's filter language, which has no escapes.
-fn quote(text: &str) -> Option<String> {
-    ['\'', '"'].into_iter().find(|mark| !text.contains(*mark)).map(|mark| format!("{mark}{text}{mark}"))
-}
-
-/// Reads an artifact URI as MLflow writes them. `mlflow-artifacts:` without a host means the tracking server.
-pub(crate) fn location(text: &str, server: &Url) -> Result<StoreUri, UriError> {
-    let missing = |part| UriError::Missing { scheme: "mlflow-artifacts", part };
-    if text.chars().any(is_harmful) {
-        return Err(UriError::Characters);
-    }
-    if let Some(rest) = text.strip_prefix("mlflow-artifacts:") {
-        let (server, path) = match rest.strip_prefix("//") {
-            Some(with_host) => {
-                let (host, path) = with_host.split_once('/').ok_or(missing("path"))?;
-                let other: Url =
-                    format!("{}://{host}", server.scheme()).parse().map_err(|_| missing("usable host"))?;
-                // Credentials for the tracking server go to that server only.
-                if host.is_empty() || other.host() == server.host() && other.port() == server.port() {
-                    (server.clone(), path)
-                } else {
-                    return Err(UriError::Scheme {
-                        scheme: format!("mlflow-artifacts://{host}"),
-                        expected: "artifacts on the tracking server itself",
-                    });
-                }
-            }
-            None => (server.clone(), rest),
-        };
-        let path = path.trim_matches('/');
-        // The path goes into URLs segment by segment; one that climbs has no business here.
-        path.parse::<SafePath>().map_err(|_| missing("usable path"))?;
-        return Ok(StoreUri::MlflowArtifacts { server, path: path.to_owned() });
-    }
-    if text.starts_with('/') {
-        return local(text.into());
-    }
-    text.parse()
 }
 
 #[cfg(test)]
@@ -293,48 +275,6 @@ mod tests {
     use handoff::Integrity;
 
     use super::*;
-
-    fn located(text: &str) -> Result<String, UriError> {
-        location(text, &"http://mlflow:5000/prefix".parse().unwrap()).map(|uri| uri.to_string())
-    }
-
-    #[test]
-    fn artifact_uris_are_read_as_mlflow_writes_them() {
-        let proxied = "mlflow-artifacts of http://mlflow:5000/prefix: 1/models/m-1/artifacts";
-        assert_eq!(located("mlflow-artifacts:/1/models/m-1/artifacts").unwrap(), proxied);
-        assert_eq!(located("mlflow-artifacts://mlflow:5000/1/models/m-1/artifacts").unwrap(), proxied);
-        assert_eq!(located("s3://bucket/1/a b").unwrap(), "s3://bucket/1/a b");
-        assert_eq!(located("/srv/mlruns/1").unwrap(), "file:///srv/mlruns/1");
-        assert_eq!(located("file:///srv/mlruns/1").unwrap(), "file:///srv/mlruns/1");
-    }
-
-    #[test]
-    fn artifact_uris_that_lead_elsewhere_are_refused() {
-        for bad in [
-            "mlflow-artifacts:/1/../../2",
-            "mlflow-artifacts://other:5000/1",
-            "dbfs:/x",
-            "mlflow-artifacts:",
-            "/srv/a\nb",
-            "mlflow-artifacts:/1\n",
-        ] {
-            assert!(located(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn refusals_are_read_by_their_code() {
-        let read = |body: &str| refusal("x".into(), StatusCode::BAD_REQUEST, body.as_bytes());
-        let missing =
-            r#"{"error_code":"RESOURCE_DOES_NOT_EXIST","message":"Registered Model with name=x not found"}"#;
-        assert!(matches!(read(missing), StoreError::NotFound { .. }));
-        let alias =
-            r#"{"error_code":"INVALID_PARAMETER_VALUE","message":"Registered model alias b not found."}"#;
-        assert!(matches!(read(alias), StoreError::NotFound { .. }));
-        let other = r#"{"error_code":"INVALID_PARAMETER_VALUE","message":"bad filter"}"#;
-        assert!(matches!(read(other), StoreError::Refused { .. }));
-        assert!(read("<html>").to_string().contains("not in MLflow's words"));
-    }
 
     #[test]
     fn tags_vouch_for_the_model_and_its_files() {
@@ -354,12 +294,5 @@ mod tests {
             let error = vouched(&version(&[(key, value)])).unwrap_err();
             assert!(error.starts_with(&format!("`{key}`: ")), "{error}");
         }
-    }
-
-    #[test]
-    fn names_are_quoted_or_not_at_all() {
-        assert_eq!(quote("a").as_deref(), Some("'a'"));
-        assert_eq!(quote("it's").as_deref(), Some("\"it's\""));
-        assert_eq!(quote("'\""), None);
     }
 }

@@ -148,7 +148,7 @@ impl<'a> Registry<'a> {
                 let all = self.all(&["registered_models", &model.id, "versions"], &newest_first).await?;
                 all.into_iter().find(|version: &Entity| version.state != ARCHIVED)
             }
-            VersionRef::Alias(_) | VersionRef::Stage(_) => None,
+            VersionRef::Alias(_) => None,
         };
         answer.ok_or_else(|| ResolveError::UnknownVersion {
             name: name.clone(),

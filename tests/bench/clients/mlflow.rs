@@ -30,8 +30,10 @@ pub fn add(field: &mut Field, job: &Job, data: &DataSet, slow: bool) -> Outcome<
         field.notes.push("MLflow's server is left out: it does not speak TLS itself".to_owned());
         return Ok(None);
     }
-    let server =
-        MlflowServer::start(&Options { artifacts: Artifacts::ProxiedFolder(&data.root), login: None });
+    let server = MlflowServer::start(&Options {
+        artifacts: Artifacts::ProxiedFolder(&data.root),
+        ..Options::default()
+    });
     let network = slow.then(|| SlowNetwork::before(server.port())).transpose()?;
     let port = network.as_ref().map_or(server.port(), SlowNetwork::port);
     let uri = format!("mlflow-artifacts:/{BUCKET}/{MODEL}/{VERSION}");

@@ -149,8 +149,8 @@ impl Question<'_> {
         let (version, by_alias) = match self.version {
             VersionRef::Named(version) => (version.as_str(), false),
             VersionRef::Alias(alias) => (alias.as_str(), true),
-            // Only MLflow has these; as an alias it is not found.
-            VersionRef::Newest | VersionRef::Stage(_) => ("", true),
+            // Only Kubeflow's registry is asked for it; as an alias it is not found.
+            VersionRef::Newest => ("", true),
         };
         let name = self.name.as_str();
         let parameters: [(&(dyn ToSql + Sync), _); 3] =
