@@ -8,6 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use handoff::{Integrity, ModelDigest, duration};
 
+use crate::archive::Requested;
 use crate::report::OutputFormat;
 use crate::report::log::LogFormat;
 use handoff::ByteSize;
@@ -78,6 +79,10 @@ pub struct DigestPinArgs {
     /// Most bytes that the whole model may have.
     #[arg(long, env = "FETCHER_MAX_SIZE", value_name = "SIZE", default_value = "4TiB")]
     pub max_size: ByteSize,
+    /// Which archives (.tar, .tar.gz, .tgz, .tar.zst, .tzst, .zip) are unpacked as they come in: never, single (a model
+    /// that is one file), always (each, into the folder that it is in) [default: never; single for URI DEST].
+    #[arg(long, env = "FETCHER_UNPACK", value_name = "WHICH", hide_possible_values = true)]
+    pub unpack: Option<Requested>,
 }
 
 /// Whose signature the model must have.

@@ -65,6 +65,7 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
         pinned: wanted.pinned,
         least: wanted.least,
         largest: wanted.largest,
+        unpack: wanted.unpack,
     })?)
 }
 

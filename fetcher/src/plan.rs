@@ -11,7 +11,7 @@ use handoff::layout::STATE_DIR_NAME;
 use handoff::{Integrity, ModelDigest, ModelId, Resolved, SafePath};
 use serde::Serialize;
 
-use crate::archive::Unpack;
+use crate::archive::{Requested, Unpack};
 use crate::manifest::{Manifest, ManifestFile, Others, PartDigest};
 use crate::resolve::Location;
 use crate::store::{Class, Identity, Listing, RemoteFile};
@@ -131,6 +131,8 @@ pub struct Input {
     pub least: Integrity,
     /// The most bytes that the model may have.
     pub largest: u64,
+    /// Which archives are to be unpacked, beside those that the registry says are any.
+    pub unpack: Requested,
 }
 
 /// Why no plan can be made.
@@ -279,16 +281,29 @@ impl Plan {
     /// # Errors
     /// See [`PlanError`].
     pub fn make(input: Input) -> Result<Self, PlanError> {
-        let Input { model, registry, location, listing, mut manifests, signer, pinned, least, largest } =
-            input;
+        let Input {
+            model,
+            registry,
+            location,
+            listing,
+            mut manifests,
+            signer,
+            pinned,
+            least,
+            largest,
+            unpack,
+        } = input;
         let uri = location.uri.to_string();
+        let mut files = files(&location, &listing);
+        unpacked(&mut files, unpack);
         let known = location.manifest.as_ref().and_then(|manifest| manifest.digest);
+        // Of archives that are unpacked, a registry's digest is over them, and a pinned one over what was in them.
         if let (Some(expected), Some(got)) = (pinned, known)
+            && files.iter().all(|file| file.unpack.is_none())
             && expected != got
         {
             return Err(PlanError::Pin { expected, got });
         }
-        let mut files = files(&location, &listing);
         files.sort_by(|a, b| a.path.cmp(&b.path));
         if files.is_empty() {
             return Err(PlanError::Empty { uri });
@@ -313,6 +328,24 @@ impl Plan {
         Ok(Self { model, resolved, digest, signer, files })
     }
 
+    /// The files that are fetched as they are.
+    pub fn plain(&self) -> impl Iterator<Item = &PlannedFile> + Clone {
+        self.files.iter().filter(|file| file.unpack.is_none())
+    }
+
+    /// The archives that are unpacked, and how.
+    pub fn archives(&self) -> impl Iterator<Item = (&PlannedFile, &Unpack)> {
+        self.files.iter().filter_map(|file| Some((file, file.unpack.as_ref()?)))
+    }
+
+    /// What the files take up at least, as far as that is known. An archive becomes larger as a rule; only headers are lost
+    /// of it, and they are far less than half.
+    pub fn least_sizes(&self) -> impl Iterator<Item = u64> {
+        self.files
+            .iter()
+            .filter_map(|file| Some(if file.unpack.is_some() { file.size? / 2 } else { file.size? }))
+    }
+
     /// Size of all files, if every size is known.
     pub fn total_bytes(&self) -> Option<u64> {
         self.files.iter().try_fold(0_u64, |sum, file| Some(sum.saturating_add(file.size?)))
@@ -324,6 +357,15 @@ pub fn files(location: &Location, listing: &Listing) -> Vec<PlannedFile> {
     match &location.manifest {
         Some(manifest) if manifest.others == Others::None => described(manifest, &location.uri),
         _ => listed(listing, &location.uri),
+    }
+}
+
+/// Marks the archives that are to be unpacked.
+fn unpacked(files: &mut [PlannedFile], requested: Requested) {
+    let count = files.len();
+    for file in files.iter_mut().filter(|file| file.unpack.is_none()) {
+        let format = requested.format(file.path.file_name(), count);
+        file.unpack = format.map(|format| Unpack { format, below: None });
     }
 }
 

@@ -17,6 +17,7 @@ fn remote(name: &str, size: u64) -> RemoteFile {
 
 fn input(listing: Vec<RemoteFile>) -> Input {
     Input {
+        unpack: crate::archive::Requested::Never,
         model: ModelId { name: "a".into(), version: "v1".into() },
         registry: "uri".into(),
         location: Location { version: "v1".into(), uri: "s3://b/a".parse().unwrap(), manifest: None },

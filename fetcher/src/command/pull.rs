@@ -10,13 +10,15 @@ use crate::config::Pull;
 use crate::confined::Access;
 use crate::error::Error;
 use crate::memory::{self, Memory};
-use crate::plan::Plan;
+use crate::plan::{self, Plan, PlanError};
 use crate::report::ticker::Ticker;
 use crate::report::{Tracker, now};
 use crate::retry::Budget;
 use crate::signature::{self, SIGNATURE_NAME, Trust};
 use crate::transfer::staging::Staging;
+use crate::transfer::unpacking::Unpacking;
 use crate::transfer::{self, Transfer};
+use crate::verify::archived::VerifiedArchive;
 use crate::verify::{VerifiedModel, seal};
 use crate::volume::{Volume, failed};
 use handoff::ByteSize;
@@ -107,7 +109,7 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     let staging = staging.map_err(failed("open", area.path()))?;
     let allocated = staging.allocated().map_err(failed("look at", area.path()))?;
     let memory_limit = memory::container_limit();
-    volume.check_space(plan.files.iter().filter_map(|file| file.size), allocated, memory_limit)?;
+    volume.check_space(plan.least_sizes(), allocated, memory_limit)?;
     volume.invalidate()?;
 
     tracker.phase(Phase::Fetching);
@@ -126,9 +128,16 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
         tracker: Arc::clone(tracker),
     };
     memory::keep_freed_buffers();
-    let files = transfer.run(&plan, &staging).await?;
+    let unpacking = Unpacking {
+        stores: super::stores(&plan.files, &connection.apart()?)?,
+        budget,
+        largest: job.wanted.largest,
+        tracker: Arc::clone(tracker),
+    };
+    let (files, archives) = tokio::try_join!(transfer.run(&plan, &staging), unpacking.run(&plan, &staging))?;
     tracker.phase(Phase::Verifying);
-    let model = seal(files, &plan).inspect_err(|_| {
+    check_members(&plan, &archives)?;
+    let model = seal(files, archives, &plan).inspect_err(|_| {
         // Which file is wrong nobody knows. If this fails too, the next run ends as this one did.
         let _ = staging.forget();
     })?;
@@ -141,6 +150,19 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     let (integrity, resumed_bytes) = (receipt.integrity, receipt.resumed_bytes);
     tracing::info!(%integrity, resumed_bytes, "every file is verified: {}", by_rung(&receipt));
     Ok(success_line(&receipt, &took(receipt.seconds)))
+}
+
+/// The names that archives brought are held to what the plan's are.
+fn check_members(plan: &Plan, archives: &[VerifiedArchive]) -> Result<(), Error> {
+    if archives.is_empty() {
+        return Ok(());
+    }
+    let members = archives.iter().flat_map(|archive| &archive.files).map(|file| &file.entry().path);
+    let paths = plan.plain().map(|file| &file.path).chain(members);
+    if paths.clone().next().is_none() {
+        return Err(PlanError::Empty { uri: plan.resolved.uri.clone() }.into());
+    }
+    Ok(plan::paths::check(paths)?)
 }
 
 /// Whether a receipt is for what is asked for.

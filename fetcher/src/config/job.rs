@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use handoff::{Integrity, Layout, ModelDigest};
 
+use crate::archive::Requested;
 use crate::connection::Network;
 use crate::name::{ModelName, VersionName};
 use crate::reference::ModelRef;
@@ -112,6 +113,8 @@ pub struct Wanted {
     pub trusted: Option<TrustFiles>,
     /// The most bytes that it may have.
     pub largest: u64,
+    /// Which archives are unpacked.
+    pub unpack: Requested,
 }
 
 /// A plan to print.
