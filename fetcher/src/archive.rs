@@ -80,12 +80,12 @@ pub enum Requested {
 }
 
 impl Requested {
-    /// As it is written in a setting and in a receipt.
-    pub fn name(self) -> &'static str {
+    /// As a setting and a receipt have it; nothing where nothing was asked for.
+    pub fn given(self) -> Option<String> {
         match self {
-            Self::Never => "never",
-            Self::Single => "single",
-            Self::Always => "always",
+            Self::Never => None,
+            Self::Single => Some("single".to_owned()),
+            Self::Always => Some("always".to_owned()),
         }
     }
 
@@ -194,7 +194,7 @@ impl UnpackError {
     pub fn reading(error: io::Error) -> Self {
         let kind = error.kind();
         let text = error.to_string();
-        match error.into_inner().map(|inner| inner.downcast::<Self>()) {
+        match error.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<Self>) {
             Some(Ok(ours)) => *ours,
             _ if kind == io::ErrorKind::UnexpectedEof => Self::CutShort,
             _ => Self::Damaged(text),

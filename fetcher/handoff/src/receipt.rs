@@ -39,6 +39,9 @@ pub struct Receipt {
     /// Who signed the model, if a signature was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
+    /// Which archives were unpacked on request, as `FETCHER_UNPACK` has it; nothing where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked: Option<String>,
     /// Size of all files, in bytes.
     pub bytes: u64,
     /// How many of those bytes an earlier, interrupted run had left behind.

@@ -34,6 +34,7 @@ fn receipt() -> Receipt {
         files,
         integrity: Integrity::Registry,
         signer: None,
+        unpacked: None,
         bytes: 12,
         resumed_bytes: 4,
         seconds: 0.25,

@@ -110,7 +110,7 @@ mod frames {
                             "compress with a window of at most 8 MiB: `zstd -19` or less, without --long";
                         return Err(UnpackError::Unsupported { reason, hint }.into());
                     }
-                    Err(error) => return Err(failed(error)),
+                    Err(error) => return Err(failed(&error)),
                 }
             }
         }
@@ -138,7 +138,7 @@ mod frames {
                 self.under_way = true;
                 while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
                     let one = BlockDecodingStrategy::UptoBlocks(1);
-                    self.decoder.decode_blocks(&mut self.from, one).map_err(failed)?;
+                    self.decoder.decode_blocks(&mut self.from, one).map_err(|error| failed(&error))?;
                 }
                 let read = self.decoder.read(buffer)?;
                 if read > 0 {
@@ -150,9 +150,9 @@ mod frames {
     }
 
     /// The decoder's own errors wrap what the stream below it says.
-    fn failed(error: FrameDecoderError) -> io::Error {
+    fn failed(error: &FrameDecoderError) -> io::Error {
         let text = error.to_string();
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
         while let Some(at) = cause {
             if at.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::UnexpectedEof) {
                 return UnpackError::CutShort.into();

@@ -43,7 +43,7 @@ pub fn read(from: &mut dyn Read, sink: &mut dyn Sink) -> Result<(), UnpackError>
             b'g' => Records::parse(&small(from, &header)?)?.must_not_matter()?,
             // GNU: the name of the volume.
             b'V' => pass(from, padded(header.size)?)?,
-            _ => member(from, header, std::mem::take(&mut before), sink)?,
+            _ => member(from, &header, std::mem::take(&mut before), sink)?,
         }
     }
     if before.records.is_empty() && before.long_name.is_none() && before.long_link.is_none() {
@@ -68,7 +68,7 @@ fn next(from: &mut dyn Read) -> Result<Option<Header>, UnpackError> {
 
 fn member(
     from: &mut dyn Read,
-    header: Header,
+    header: &Header,
     before: Before,
     sink: &mut dyn Sink,
 ) -> Result<(), UnpackError> {

@@ -3,8 +3,9 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use handoff::{Integrity, Phase, Receipt, Sha256Digest, receipt};
+use handoff::{FileEntry, Integrity, Phase, Receipt, Sha256Digest, receipt};
 
+use crate::archive::Requested;
 use crate::chain;
 use crate::config::Pull;
 use crate::confined::Access;
@@ -142,7 +143,7 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
         let _ = staging.forget();
     })?;
     tracker.phase(Phase::Publishing);
-    let receipt = receipt(&plan, &model, volume, tracker);
+    let receipt = receipt(job, &plan, &model, volume, tracker);
     crate::publish::publish(volume, &model, &receipt)?;
     for file in &receipt.files {
         tracing::debug!(size = file.size, sha256 = %file.sha256, checked = %file.checked, "{}", file.path);
@@ -169,10 +170,20 @@ fn check_members(plan: &Plan, archives: &[VerifiedArchive]) -> Result<(), Error>
 fn is_wanted(job: &Pull, receipt: &Receipt) -> bool {
     let asked = &job.wanted;
     receipt.model == asked.reference.id()
+        && is_unpacked(asked.unpack, receipt)
         && match asked.pinned {
             Some(pinned) => receipt.digest == pinned,
             None => receipt.integrity >= asked.least && asked.reference.led_to(&receipt.resolved),
         }
+}
+
+/// Whether the archives of a model in place were unpacked as is asked for now.
+fn is_unpacked(asked: Requested, receipt: &Receipt) -> bool {
+    let is_archive = |file: &FileEntry| asked.format(file.path.file_name(), receipt.files.len()).is_some();
+    match &receipt.unpacked {
+        Some(unpacked) => asked.given().as_ref() == Some(unpacked),
+        None => !receipt.files.iter().any(is_archive),
+    }
 }
 
 /// Whether a model in place was signed by somebody who is trusted now. Its files were held to the signature that is
@@ -222,7 +233,7 @@ fn already_there(volume: &Volume, receipt: &Receipt) -> Result<String, Error> {
     Ok(success_line(receipt, "already in place"))
 }
 
-fn receipt(plan: &Plan, model: &VerifiedModel, volume: &Volume, tracker: &Tracker) -> Receipt {
+fn receipt(job: &Pull, plan: &Plan, model: &VerifiedModel, volume: &Volume, tracker: &Tracker) -> Receipt {
     let files: Vec<_> = model.files().iter().map(|file| file.entry().clone()).collect();
     Receipt {
         schema: receipt::SCHEMA,
@@ -231,6 +242,7 @@ fn receipt(plan: &Plan, model: &VerifiedModel, volume: &Volume, tracker: &Tracke
         digest: model.digest(),
         integrity: model.integrity(),
         signer: plan.signer.clone(),
+        unpacked: plan.archives().next().and_then(|_| job.wanted.unpack.given()),
         bytes: files.iter().map(|file| file.size).sum(),
         files,
         resumed_bytes: tracker.resumed_bytes(),

@@ -73,7 +73,7 @@ impl Read for Feed {
 /// How feeding ended that did not fail.
 pub(super) enum Fed {
     /// Every byte was taken.
-    Whole(Verifier),
+    Whole(Box<Verifier>),
     /// Nobody takes any more.
     Stopped,
     /// The source broke off and cannot be gone on with.
@@ -108,7 +108,7 @@ impl<'a> Feeder<'a> {
             };
             let Some(error) = ended else {
                 let taken = pieces.send(None).await.is_ok();
-                return Ok(if taken { Fed::Whole(verifier) } else { Fed::Stopped });
+                return Ok(if taken { Fed::Whole(Box::new(verifier)) } else { Fed::Stopped });
             };
             let at = verifier.length();
             if at > self.furthest {

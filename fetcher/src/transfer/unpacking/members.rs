@@ -140,7 +140,7 @@ impl Members {
     }
 
     /// Another name of a file that came before is a file of its own on the volume.
-    fn copy(&mut self, path: SafePath, target: &str) -> Result<(), UnpackError> {
+    fn copy(&mut self, path: &SafePath, target: &str) -> Result<(), UnpackError> {
         let known = self.path(target)?.and_then(|target| self.files.get(&target));
         let Some(known) = known else {
             let reason = format!(
@@ -176,7 +176,7 @@ impl Sink for Members {
         };
         match kind {
             Kind::File => self.add(path, size, content),
-            Kind::HardLink(target) => self.copy(path, layers::plain(&target)),
+            Kind::HardLink(target) => self.copy(&path, layers::plain(&target)),
             Kind::SymbolicLink(target) => {
                 let target = target.chars().take(120).collect::<String>();
                 Err(refused(format!("a link to {}", target.escape_debug())))
