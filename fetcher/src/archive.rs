@@ -16,6 +16,8 @@ use crate::volume;
 
 pub mod decode;
 pub mod meter;
+#[cfg(test)]
+pub(crate) mod samples;
 pub mod tar;
 pub mod zip;
 

@@ -53,7 +53,8 @@ def pack_zip(target, names, directory, method, wide):
         for path in names:
             name = str(path.relative_to(directory))
             if path.is_dir():
-                packed.writestr(name + "/", b"")
+                if not wide:
+                    packed.writestr(name + "/", b"")
             else:
                 with packed.open(zipfile.ZipInfo(name) if wide else name, "w", force_zip64=wide) as member:
                     member.write(path.read_bytes())

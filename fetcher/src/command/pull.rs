@@ -135,12 +135,10 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
         largest: job.wanted.largest,
         tracker: Arc::clone(tracker),
     };
-    let (files, archives) = tokio::try_join!(transfer.run(&plan, &staging), unpacking.run(&plan, &staging))?;
-    tracker.phase(Phase::Verifying);
-    check_members(&plan, &archives)?;
-    let model = seal(files, archives, &plan).inspect_err(|_| {
-        // Which file is wrong nobody knows. If this fails too, the next run ends as this one did.
-        let _ = staging.forget();
+    let fetched = bring_in(transfer, &unpacking, &plan, &staging).await;
+    let model = fetched.inspect_err(|_| {
+        // What this leaves the next run does.
+        let _ = staging.discard_members();
     })?;
     tracker.phase(Phase::Publishing);
     let receipt = receipt(job, &plan, &model, volume, tracker);
@@ -151,6 +149,22 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     let (integrity, resumed_bytes) = (receipt.integrity, receipt.resumed_bytes);
     tracing::info!(%integrity, resumed_bytes, "every file is verified: {}", by_rung(&receipt));
     Ok(success_line(&receipt, &took(receipt.seconds)))
+}
+
+/// Everything that is fetched, verified.
+async fn bring_in(
+    transfer: Transfer,
+    unpacking: &Unpacking,
+    plan: &Plan,
+    staging: &Staging,
+) -> Result<VerifiedModel, Error> {
+    let (files, archives) = tokio::try_join!(transfer.run(plan, staging), unpacking.run(plan, staging))?;
+    unpacking.tracker.phase(Phase::Verifying);
+    check_members(plan, &archives)?;
+    Ok(seal(files, archives, plan).inspect_err(|_| {
+        // Which file is wrong nobody knows. If this fails too, the next run ends as this one did.
+        let _ = staging.forget();
+    })?)
 }
 
 /// The names that archives brought are held to what the plan's are.

@@ -121,6 +121,14 @@ impl Staging {
         Journal::begin(&self.area, &BTreeMap::new())
     }
 
+    /// Removes what was in archives, which the next run cannot go on from.
+    ///
+    /// # Errors
+    /// As the file system does.
+    pub fn discard_members(&self) -> io::Result<()> {
+        remove_folder(&self.area, MEMBERS)
+    }
+
     /// Bytes of the volume that the area takes up already: blocks, not lengths, since a file may have holes.
     ///
     /// # Errors

@@ -32,6 +32,8 @@ mod feed;
 pub mod layers;
 mod members;
 mod room;
+#[cfg(test)]
+mod tests;
 
 use super::staging::Staging;
 use feed::{Fed, Feed, Feeder, PIECES};
@@ -110,8 +112,10 @@ impl Archive<'_> {
                 // Only because nobody took them.
                 Fed::Stopped => return Err(failed(decoded.err().unwrap_or(UnpackError::CutShort))),
                 Fed::Whole(verifier) => {
-                    let (members, whiteouts) = decoded.map_err(failed)?.into_parts();
-                    let archive = verifier.finish_archive(self.file, members)?;
+                    let members = decoded.map_err(failed)?;
+                    let archive = verifier.finish_archive(self.file)?;
+                    let (members, whiteouts) = members.into_parts();
+                    let archive = archive.with(members);
                     self.unpacking.tracker.file_done();
                     return Ok((archive, self.unpack.is_layer().then_some(whiteouts)));
                 }

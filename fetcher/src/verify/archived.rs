@@ -3,7 +3,7 @@
 //! Whatever vouches for an archive does so for its own bytes. That its members are what was packed follows from
 //! that, so they reach its rung, and none of them is verified before all of its bytes are.
 
-use handoff::{FileEntry, SafePath, Sha256Digest};
+use handoff::{FileEntry, Integrity, SafePath, Sha256Digest};
 
 use super::{VerifiedFile, Verifier, VerifyError};
 use crate::confined::Place;
@@ -40,8 +40,23 @@ impl Member {
 pub struct VerifiedArchive {
     /// The archive itself, as it is planned; it is nowhere.
     pub(super) entry: (SafePath, Sha256Digest),
+    rung: Integrity,
     /// What was in it.
     pub files: Vec<VerifiedFile>,
+}
+
+impl VerifiedArchive {
+    /// Vouches for what came out of it.
+    #[must_use]
+    pub fn with(mut self, members: Vec<Member>) -> Self {
+        let checked = self.rung;
+        let file = |Member { path, size, sha256, staged }: Member| VerifiedFile {
+            entry: FileEntry { path, size, sha256, checked },
+            staged,
+        };
+        self.files = members.into_iter().map(file).collect();
+        self
+    }
 }
 
 impl Verifier {
@@ -51,22 +66,12 @@ impl Verifier {
         Member { path, size, sha256: self.digest(), staged }
     }
 
-    /// The bytes were those of an archive: compares them with what the plan says, and vouches for the members.
+    /// The bytes were those of an archive: compares them with what the plan says.
     ///
     /// # Errors
     /// As [`Verifier::finish`].
-    pub fn finish_archive(
-        self,
-        planned: &PlannedFile,
-        members: Vec<Member>,
-    ) -> Result<VerifiedArchive, VerifyError> {
+    pub fn finish_archive(self, planned: &PlannedFile) -> Result<VerifiedArchive, VerifyError> {
         let (sha256, _) = self.compare(planned)?;
-        let checked = planned.rung();
-        let file = |Member { path, size, sha256, staged }: Member| VerifiedFile {
-            entry: FileEntry { path, size, sha256, checked },
-            staged,
-        };
-        let files = members.into_iter().map(file).collect();
-        Ok(VerifiedArchive { entry: (planned.path.clone(), sha256), files })
+        Ok(VerifiedArchive { entry: (planned.path.clone(), sha256), rung: planned.rung(), files: Vec::new() })
     }
 }

@@ -141,7 +141,7 @@ impl Members {
 
     /// Another name of a file that came before is a file of its own on the volume.
     fn copy(&mut self, path: &SafePath, target: &str) -> Result<(), UnpackError> {
-        let known = self.path(target)?.and_then(|target| self.files.get(&target));
+        let known = self.path(target).ok().flatten().and_then(|target| self.files.get(&target));
         let Some(known) = known else {
             let reason = format!(
                 "is a hard link to {}, which is no file that came before it",
