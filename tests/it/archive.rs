@@ -195,8 +195,8 @@ fn a_connection_that_is_cut_midway_is_gone_on_with() {
         let length = fs::metadata(web.folder().join(name)).unwrap().len();
         proxy.heal();
         proxy.damage(Arc::new(|request, answer| match request.header("range") {
-            Some(range) if range.starts_with("bytes=0-") => answer.reset(Moment::InBody(1_000_000)),
-            None if request.method == "GET" => answer.reset(Moment::InBody(1_000_000)),
+            Some(range) if range.starts_with("bytes=0-") => answer.closed(Moment::InBody(1_000_000)),
+            None if request.method == "GET" => answer.closed(Moment::InBody(1_000_000)),
             _ => answer,
         }));
         let fetcher = Fetcher::new().with("FETCHER_UNPACK", "single");
@@ -221,7 +221,7 @@ fn a_source_without_identity_is_read_from_the_start_again() {
         let is_first = request.method == "GET"
             && answer.body.len() > 2_000_000
             && cuts.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2;
-        if is_first { answer.reset(Moment::InBody(2_000_000)) } else { answer }
+        if is_first { answer.closed(Moment::InBody(2_000_000)) } else { answer }
     }));
     let fetcher = Fetcher::new().with("FETCHER_UNPACK", "single");
     let outcome = fetcher.run(&["pull", "--uri", &format!("{}/gnu.tar", proxy.url())]).expect(0);

@@ -4,7 +4,7 @@
 //! must take the directory for empty, whatever is in it.
 //!
 //! # Schema history
-//! * 1: first.
+//! * 1: first. Later also `unpacked`, which a reader may find missing.
 
 use std::io;
 use std::path::Path;

@@ -85,6 +85,18 @@ fn progress_is_written_as_the_golden_file_and_reads_back() {
 }
 
 #[test]
+fn a_receipt_tells_of_archives_and_reads_without_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("receipt.json");
+    let unpacked = Receipt { unpacked: Some("single".to_owned()), ..receipt() };
+    unpacked.write(&path).unwrap();
+    let golden = std::fs::read_to_string(data("receipt-v1-unpacked.json")).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
+    assert_eq!(Receipt::read(&data("receipt-v1-unpacked.json")).unwrap(), unpacked);
+    assert_eq!(Receipt::read(&data("receipt-v1.json")).unwrap().unpacked, None);
+}
+
+#[test]
 fn progress_tells_of_connections_and_reads_without_them() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("progress.json");

@@ -66,8 +66,6 @@ fn a_bomb_is_ended_long_before_the_disk_is_full() {
         let said = refusal(&made(folder.path(), kind), 64, &[]);
         assert!(said.contains("became more than 100 times as many, which no model does"), "{said}");
     }
-    let said = refusal(&made(folder.path(), "many"), 64, &[]);
-    assert!(said.contains("more than 100000 files"), "{said}");
     for (name, kind) in [("gnu.tar", "tar"), ("deflated.zip", "zip")] {
         let model = model();
         pack(model.path(), folder.path(), name);

@@ -55,3 +55,20 @@ impl Room {
         *left = (left.0.saturating_add(files), left.1.saturating_add(bytes));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_room_for_so_much_and_no_more() {
+        let room = Room { left: Mutex::new((2, 10)), largest: 10 };
+        room.take(10).unwrap();
+        let words = |outcome: Result<(), UnpackError>| outcome.unwrap_err().to_string();
+        assert_eq!(words(room.has(1)), "the model has more than 10 bytes with what is in it");
+        room.take(0).unwrap();
+        assert_eq!(words(room.take(0)), "the model has more than 100000 files with what is in it");
+        room.give_back(2, 10);
+        room.take(10).unwrap();
+    }
+}
