@@ -40,6 +40,10 @@ pub struct Limits {
     pub archive_members: usize,
     /// Bytes of a header of an archive that is not a member: a long name, or pax records.
     pub archive_header_bytes: usize,
+    /// Bytes of the central directory of a ZIP archive, which is kept in memory, and what is behind it.
+    pub zip_directory_bytes: usize,
+    /// Bytes of the names of one archive's members that are of the model.
+    pub archive_name_bytes: usize,
     /// How many bytes one byte of an archive may become, beyond the first `expansion_free`.
     pub expansion: u64,
     /// Bytes that any archive may become.
@@ -64,6 +68,8 @@ impl Limits {
         connect: Duration::from_secs(10),
         archive_members: 1_000_000,
         archive_header_bytes: 1024 * 1024,
+        zip_directory_bytes: 16 * 1024 * 1024,
+        archive_name_bytes: 32 * 1024 * 1024,
         expansion: 100,
         expansion_free: 64 * 1024 * 1024,
         zstd_window: 8 * 1024 * 1024,

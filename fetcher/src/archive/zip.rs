@@ -53,7 +53,7 @@ fn member(from: &mut Counted<impl BufRead>, entry: &Entry, sink: &mut dyn Sink) 
     let length = |at: usize| usize::try_from(number(&header, at, 2)).unwrap_or(usize::MAX);
     let mut name = vec![0; length(26)];
     read_exactly(from, &mut name)?;
-    if name != entry.raw_name || number(&header, 8, 2) != u64::from(entry.method) {
+    if name != entry.name.as_bytes() || number(&header, 8, 2) != u64::from(entry.method) {
         return Err(UnpackError::member(&entry.name, "is another one than the central directory says"));
     }
     pass(from, number(&header, 28, 2))?;

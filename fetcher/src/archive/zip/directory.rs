@@ -54,8 +54,6 @@ pub struct Directory {
 pub struct Entry {
     /// Its name.
     pub name: String,
-    /// The same, as it is written.
-    pub raw_name: Vec<u8>,
     /// What it is.
     pub kind: Kind,
     /// How it is compressed.
@@ -113,7 +111,7 @@ impl Place {
     /// # Errors
     /// See [`UnpackError`].
     pub fn bytes_to_end(&self, size: u64) -> Result<u64, UnpackError> {
-        let (bytes, limit) = (size.saturating_sub(self.starts_at), Limits::DEFAULT.document_bytes);
+        let (bytes, limit) = (size.saturating_sub(self.starts_at), Limits::DEFAULT.zip_directory_bytes);
         match in_memory(bytes) <= limit {
             true => Ok(bytes),
             false => {
@@ -153,7 +151,7 @@ impl Directory {
         let ends = entries.iter().skip(1).map(|next| next.offset).chain([place.starts_at]);
         for (entry, end) in entries.iter().zip(ends) {
             let header =
-                LOCAL_HEADER_BYTES.saturating_add(u64::try_from(entry.raw_name.len()).unwrap_or(u64::MAX));
+                LOCAL_HEADER_BYTES.saturating_add(u64::try_from(entry.name.len()).unwrap_or(u64::MAX));
             let last = entry.offset.saturating_add(header).saturating_add(entry.compressed);
             if last > end {
                 return Err(UnpackError::member(&entry.name, "overlaps what follows it"));
@@ -176,13 +174,11 @@ fn entry(bytes: &[u8]) -> Result<(Entry, usize), UnpackError> {
     }
     let length = |at: usize| in_memory(number(bytes, at, 2));
     let (name_ends, extra_ends) = (ENTRY_BYTES + length(28), ENTRY_BYTES + length(28) + length(30));
-    let raw_name = bytes.get(ENTRY_BYTES..name_ends).ok_or_else(damaged)?.to_vec();
+    let name = bytes.get(ENTRY_BYTES..name_ends).ok_or_else(damaged)?;
     let extra = bytes.get(name_ends..extra_ends).ok_or_else(damaged)?;
-    let name = match std::str::from_utf8(&raw_name) {
+    let name = match std::str::from_utf8(name) {
         Ok(name) => name.to_owned(),
-        Err(_) => {
-            return Err(UnpackError::member(&String::from_utf8_lossy(&raw_name), "is not a name in UTF-8"));
-        }
+        Err(_) => return Err(UnpackError::member(&String::from_utf8_lossy(name), "is not a name in UTF-8")),
     };
     let small = |at: usize| u16::try_from(number(bytes, at, 2)).unwrap_or(u16::MAX);
     if small(8) & (ENCRYPTED | STRONGLY_ENCRYPTED | MASKED) != 0 {
@@ -203,7 +199,7 @@ fn entry(bytes: &[u8]) -> Result<(Entry, usize), UnpackError> {
         0 | REGULAR => Kind::File,
         _ => Kind::Other("neither a file nor a folder"),
     };
-    let entry = Entry { name, raw_name, kind, method: small(10), crc, compressed, size, offset };
+    let entry = Entry { name, kind, method: small(10), crc, compressed, size, offset };
     Ok((entry, extra_ends + length(32)))
 }
 

@@ -3,7 +3,7 @@
 //! OCI image specification, "Image Layer Filesystem Changeset". Archives that are no layers are merged by no rule: where two
 //! of them have the same file, the plan's check of names says so.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use handoff::SafePath;
 
@@ -19,9 +19,9 @@ pub struct Whiteouts {
     /// Everything.
     all: bool,
     /// These, and what is below them.
-    paths: Vec<String>,
+    paths: BTreeSet<String>,
     /// What is below these.
-    folders: Vec<String>,
+    folders: BTreeSet<String>,
 }
 
 impl Whiteouts {
@@ -39,19 +39,17 @@ impl Whiteouts {
             path.is_empty() || path == below.as_str() || below.ancestors().any(|above| above == path);
         match self::below(&path, Some(below)) {
             _ if is_above => self.all = true,
-            Some(inside) if is_opaque => self.folders.push(inside.to_owned()),
-            Some(inside) => self.paths.push(inside.to_owned()),
+            Some(inside) if is_opaque => drop(self.folders.insert(inside.to_owned())),
+            Some(inside) => drop(self.paths.insert(inside.to_owned())),
             None => {}
         }
         true
     }
 
     fn hides(&self, path: &SafePath) -> bool {
-        let is = |hidden: &String| hidden == path.as_str();
-        let is_below = |folder: &String| path.ancestors().any(|above| above == folder);
         self.all
-            || self.paths.iter().any(|path| is(path) || is_below(path))
-            || self.folders.iter().any(is_below)
+            || self.paths.contains(path.as_str())
+            || path.ancestors().any(|above| self.paths.contains(above) || self.folders.contains(above))
     }
 }
 
@@ -76,20 +74,15 @@ pub(super) fn merge(archives: Vec<(VerifiedArchive, Option<Whiteouts>)>) -> Vec<
     let mut done: Vec<(VerifiedArchive, bool)> = Vec::new();
     for (archive, whiteouts) in archives {
         if let Some(whiteouts) = &whiteouts {
-            let above: BTreeMap<_, ()> =
-                archive.files.iter().map(|file| (file.entry().path.as_str(), ())).collect();
-            let folders: BTreeMap<_, ()> = archive
-                .files
-                .iter()
-                .flat_map(|file| file.entry().path.ancestors())
-                .map(|path| (path, ()))
-                .collect();
+            let above: BTreeSet<_> = archive.files.iter().map(|file| file.entry().path.as_str()).collect();
+            let folders: BTreeSet<_> =
+                archive.files.iter().flat_map(|file| file.entry().path.ancestors()).collect();
             let is_hidden = |file: &VerifiedFile| {
                 let path = &file.entry().path;
                 whiteouts.hides(path)
-                    || above.contains_key(path.as_str())
-                    || folders.contains_key(path.as_str())
-                    || path.ancestors().any(|folder| above.contains_key(folder))
+                    || above.contains(path.as_str())
+                    || folders.contains(path.as_str())
+                    || path.ancestors().any(|folder| above.contains(folder))
             };
             for (lower, _) in done.iter_mut().filter(|(_, is_layer)| *is_layer) {
                 let (hidden, rest) = std::mem::take(&mut lower.files).into_iter().partition(is_hidden);

@@ -14,6 +14,7 @@ use super::layers::{self, Whiteouts};
 use super::room::Room;
 use crate::archive::{Kind, Member, Sink, Unpack, UnpackError};
 use crate::confined::{Access, Directory, Place};
+use crate::limits::Limits;
 use crate::plan::PlannedFile;
 use crate::transfer::staging_file::set_aside;
 use crate::verify::Verifier;
@@ -34,6 +35,8 @@ pub(super) struct Members {
     room: Arc<Room>,
     /// What was taken of the room.
     taken: (usize, u64),
+    /// Bytes of the names that are kept.
+    names: usize,
     buffer: Vec<u8>,
 }
 
@@ -55,6 +58,7 @@ impl Members {
             whiteouts: Whiteouts::default(),
             room,
             taken: (0, 0),
+            names: 0,
             buffer: vec![0; BUFFER],
         }
     }
@@ -89,10 +93,24 @@ impl Members {
         }
     }
 
+    /// Names are kept to the end; a layer may have any number of whiteouts.
+    fn keep_name(&mut self, name: &str) -> Result<(), UnpackError> {
+        let limit = Limits::DEFAULT.archive_name_bytes;
+        self.names = self.names.saturating_add(name.len());
+        match self.names > limit {
+            true => Err(UnpackError::Excessive(
+                format!("names in it take more than {limit} bytes"),
+                "pack fewer files",
+            )),
+            false => Ok(()),
+        }
+    }
+
     fn add(&mut self, path: SafePath, size: u64, content: &mut dyn Read) -> Result<(), UnpackError> {
         if self.files.contains_key(&path) {
             return Err(UnpackError::member(path.as_str(), "is there twice"));
         }
+        self.keep_name(path.as_str())?;
         self.room.take(size)?;
         self.taken = (self.taken.0 + 1, self.taken.1.saturating_add(size));
         let place = Place::new(&self.folder, format!("{:06}-{:06}.part", self.archive, self.taken.0));
@@ -166,7 +184,7 @@ impl Sink for Members {
         if let Some(below) = &self.below
             && self.whiteouts.note(plain, below)
         {
-            return Ok(());
+            return self.keep_name(plain);
         }
         let Some(path) = self.path(plain)? else { return Ok(()) };
         let refused = |what: String| UnpackError::Member {
