@@ -2,7 +2,7 @@
 //!
 //! gzip may be of several members, Zstandard of several frames, with frames to be skipped among them. Each checks its
 //! own checksum. A Zstandard frame says how far back it may refer, and has that much memory kept for it: more than
-//! [`Limits::zstd_window`] is refused.
+//! [`Limits::zstd_window`](crate::limits::Limits::zstd_window) is refused.
 
 use std::io::{BufRead, Read};
 

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! An archive is one stream, so it has one connection. A task asks for its bytes, goes on where a request broke off, and
-//! hashes them ([`feed`]); a thread decodes what it is fed and writes and hashes the members
-//! ([`members`]). Between them is a short queue. Members are nobody's files until the archive is at its end and is what it
+//! hashes them (`feed`); a thread decodes what it is fed and writes and hashes the members
+//! (`members`). Between them is a short queue. Members are nobody's files until the archive is at its end and is what it
 //! must be; whatever goes wrong before removes them. Bytes of the archive are never on the disk: it is filled by the
 //! members alone. A run that was cut off starts its archives over.
 
@@ -29,7 +29,7 @@ use crate::verify::archived::VerifiedArchive;
 
 mod directory;
 mod feed;
-pub mod layers;
+mod layers;
 mod members;
 mod room;
 #[cfg(test)]
