@@ -94,9 +94,9 @@ fn an_archive_that_is_not_what_is_vouched_for_leaves_nothing() {
         let mut bytes = fs::read(&archive).unwrap();
         let at = if name == "gnu.tar" { bytes.len() - 600 } else { 10 };
         if name == "gnu.tar" {
-            bytes.extend([0; 512])
+            bytes.extend([0; 512]);
         } else {
-            bytes[at] ^= 1
+            bytes[at] ^= 1;
         }
         fs::write(&archive, &bytes).unwrap();
         let fetcher = Fetcher::new();
