@@ -8,6 +8,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 use handoff::{Integrity, ModelDigest, duration};
 
+use crate::archive::Requested;
 use crate::filter::{Patterns, Preset};
 use crate::report::OutputFormat;
 use crate::report::log::LogFormat;
@@ -100,6 +101,10 @@ pub struct DigestPinArgs {
     #[arg(long, env = "FETCHER_ALLOW_FLOATING", value_name = "true|false", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = parse_switch)]
     pub allow_floating: bool,
+    /// Which archives (.tar, .tar.gz, .tgz, .tar.zst, .tzst, .zip) are unpacked as they come in: never, single (a model
+    /// that is one file), always (each, into the folder that it is in) [default: never; single for URI DEST].
+    #[arg(long, env = "FETCHER_UNPACK", value_name = "WHICH", hide_possible_values = true)]
+    pub unpack: Option<Requested>,
 }
 
 /// Empty, as a manifest's unset key is, means off.

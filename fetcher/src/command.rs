@@ -35,7 +35,7 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
         Some(manifest) if manifest.others == Others::None => Listing::Folder(Vec::new()),
         _ => list(&location, connection, budget).await?,
     };
-    let files = plan::files(&location, &listing);
+    let files = plan::files(&location, &listing, wanted.unpack);
     // Before anything is asked of names that are none.
     plan::paths::check(files.iter().map(|file| &file.path)).map_err(Error::Plan)?;
     let stores = stores(&files, connection)?;
@@ -50,7 +50,7 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
     if registered.is_none_or(|manifest| manifest.others != Others::None) {
         manifests.extend(reader.sums().await?);
         // A digest over the whole vouches for every file, if all are fetched.
-        let whole = files.iter().all(|file| wanted.filter.selects(&file.path));
+        let whole = files.iter().all(|file| file.is_wanted(&wanted.filter));
         let digest = registered.and_then(|manifest| manifest.digest).filter(|_| whole);
         if wanted.pinned.or(digest).is_none() {
             let known: Vec<_> = manifests.iter().chain(registered).collect();
@@ -68,6 +68,7 @@ async fn plan(wanted: &Wanted, connection: &Connection, budget: &Budget) -> Resu
         pinned: wanted.pinned,
         least: wanted.least,
         largest: wanted.largest,
+        unpack: wanted.unpack,
     })?)
 }
 

@@ -3,6 +3,7 @@
 use clap::Parser as _;
 use handoff::{Layout, Selection};
 
+use crate::archive::Requested;
 use crate::cli::{
     Cli, Command, DigestPinArgs, FetchArgs, FilterArgs, PublishArgs, PullArgs, ReferenceArgs, ResolveArgs,
     TrustArgs, VerifyArgs,
@@ -156,7 +157,8 @@ fn trust_files(args: TrustArgs) -> Result<Option<TrustFiles>, ConfigError> {
     Ok(somebody.then_some(TrustFiles { key, certificate, identity }))
 }
 
-/// KServe's contract: `URI DEST [URI DEST]…`. Each pair is a `pull`, with the settings of the environment.
+/// KServe's contract: `URI DEST [URI DEST]…`. Each pair is a `pull`, with the settings of the environment; a model that is
+/// a single archive is unpacked, unless they say otherwise.
 fn pairs(words: &[String], environment: Environment<'_>) -> Result<Vec<Pull>, ConfigError> {
     let unusable = |problem| ConfigError::Unusable {
         problem,
@@ -174,7 +176,10 @@ fn pairs(words: &[String], environment: Environment<'_>) -> Result<Vec<Pull>, Co
     let one = |[uri, destination]: &[String; 2]| {
         let words = ["fetcher", "pull", "--uri", uri, "--dest", destination];
         match Cli::try_parse_from(words).map(|cli| cli.command) {
-            Ok(Some(Command::Pull(args))) => pull(args, environment),
+            Ok(Some(Command::Pull(mut args))) => {
+                args.pin.unpack.get_or_insert(Requested::Single);
+                pull(args, environment)
+            }
             Ok(_) => Err(unusable("expected a URI and a destination".to_owned())),
             Err(error) => Err(unusable(error.kind().to_string())),
         }
@@ -196,6 +201,7 @@ fn wanted(
         least: pin.integrity,
         trusted: trust_files(trust)?,
         largest: pin.max_size.0,
+        unpack: pin.unpack.unwrap_or_default(),
     })
 }
 

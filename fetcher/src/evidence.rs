@@ -170,7 +170,7 @@ impl Reader<'_> {
             manifests.iter().flat_map(|manifest| &manifest.files).map(|file| &file.path).collect();
         let listed: BTreeMap<_, _> =
             listing.files().iter().map(|file| (&file.path, &file.checksum)).collect();
-        let unknown = |file: &&PlannedFile| wanted.selects(&file.path) && !named.contains(&file.path);
+        let unknown = |file: &&PlannedFile| file.is_wanted(wanted) && !named.contains(&file.path);
         let questions = self.files.iter().filter(unknown).map(|file| {
             let known = listed.get(&file.path).and_then(|checksum| checksum.as_ref());
             async move {

@@ -6,6 +6,7 @@
 //! | quantity | bound |
 //! |---|---|
 //! | bytes of a model | `FETCHER_MAX_SIZE`, and what is free on the volume |
+//! | bytes that an archive unpacks to | the same, and a multiple of its own; see [`meter`](crate::archive::meter) |
 //! | time of a run | `FETCHER_DEADLINE` |
 //! | silence on a connection | `FETCHER_STALL_TIMEOUT` |
 //! | attempts, and what `Retry-After` may ask for | `FETCHER_RETRY_ATTEMPTS`; [`retry`](crate::retry) |
@@ -35,6 +36,22 @@ pub struct Limits {
     pub folders: usize,
     /// Time to open a connection.
     pub connect: Duration,
+    /// Members of one archive: files, folders and whatever else, those that are not of the model included.
+    pub archive_members: usize,
+    /// Bytes of a header of an archive that is not a member: a long name, or pax records.
+    pub archive_header_bytes: usize,
+    /// Bytes of the central directory of a ZIP archive, which is kept in memory, and what is behind it.
+    pub zip_directory_bytes: usize,
+    /// Bytes of the names of one archive's members that are of the model.
+    pub archive_name_bytes: usize,
+    /// How many bytes one byte of an archive may become, beyond the first `expansion_free`.
+    pub expansion: u64,
+    /// Bytes that any archive may become.
+    pub expansion_free: u64,
+    /// Bytes that a Zstandard frame may refer back by, which a decoder keeps in memory: what RFC 8878 asks of any.
+    pub zstd_window: u64,
+    /// Archives that are unpacked at the same time.
+    pub archives_at_once: usize,
 }
 
 impl Limits {
@@ -49,5 +66,13 @@ impl Limits {
         pages: 1000,
         folders: 10_000,
         connect: Duration::from_secs(10),
+        archive_members: 1_000_000,
+        archive_header_bytes: 1024 * 1024,
+        zip_directory_bytes: 16 * 1024 * 1024,
+        archive_name_bytes: 32 * 1024 * 1024,
+        expansion: 100,
+        expansion_free: 64 * 1024 * 1024,
+        zstd_window: 8 * 1024 * 1024,
+        archives_at_once: 2,
     };
 }

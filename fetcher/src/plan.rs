@@ -10,7 +10,7 @@ use std::ops::Range;
 use handoff::{Integrity, ModelDigest, ModelId, Resolved, SafePath, Selection};
 use serde::Serialize;
 
-use crate::archive::Unpack;
+use crate::archive::{Requested, Unpack};
 use crate::filter::Filter;
 use crate::manifest::{Manifest, ManifestFile, Others, PartDigest};
 use crate::resolve::Location;
@@ -65,6 +65,11 @@ pub struct PlannedFile {
 }
 
 impl PlannedFile {
+    /// Whether it is fetched. Of an archive, what is in it is wanted or not.
+    pub fn is_wanted(&self, filter: &Filter) -> bool {
+        self.unpack.is_some() || filter.selects(&self.path)
+    }
+
     /// The strongest word that there is on it.
     pub fn rung(&self) -> Integrity {
         self.expected.iter().map(|expected| expected.rung).max().unwrap_or(Integrity::Recorded)
@@ -140,6 +145,8 @@ pub struct Input {
     pub least: Integrity,
     /// The most bytes that the model may have.
     pub largest: u64,
+    /// Which archives are to be unpacked, beside those that the registry says are any.
+    pub unpack: Requested,
 }
 
 impl Plan {
@@ -159,13 +166,16 @@ impl Plan {
             pinned,
             least,
             largest,
+            unpack,
         } = input;
         let uri = location.uri.to_string();
-        let mut files = files(&location, &listing);
+        let mut files = files(&location, &listing, unpack);
         // A registry's digest is over the whole model.
-        let whole = files.iter().all(|file| filter.selects(&file.path));
+        let whole = files.iter().all(|file| file.is_wanted(&filter));
         let known = location.manifest.as_ref().and_then(|manifest| manifest.digest).filter(|_| whole);
+        // Of archives that are unpacked, a registry's digest is over them, and a pinned one over what was in them.
         if let (Some(expected), Some(got)) = (pinned, known)
+            && files.iter().all(|file| file.unpack.is_none())
             && expected != got
         {
             return Err(PlanError::Pin { expected, got });
@@ -195,6 +205,24 @@ impl Plan {
         Ok(Self { model, resolved, selection: filter.selection().clone(), digest, signer, files })
     }
 
+    /// The files that are fetched as they are.
+    pub fn plain(&self) -> impl Iterator<Item = &PlannedFile> + Clone {
+        self.files.iter().filter(|file| file.unpack.is_none())
+    }
+
+    /// The archives that are unpacked, and how.
+    pub fn archives(&self) -> impl Iterator<Item = (&PlannedFile, &Unpack)> {
+        self.files.iter().filter_map(|file| Some((file, file.unpack.as_ref()?)))
+    }
+
+    /// What the files take up at least, as far as that is known. An archive becomes larger as a rule; only headers are lost
+    /// of it, and they are far less than half.
+    pub fn least_sizes(&self) -> impl Iterator<Item = u64> {
+        self.files
+            .iter()
+            .filter_map(|file| Some(if file.unpack.is_some() { file.size? / 2 } else { file.size? }))
+    }
+
     /// Size of all files, if every size is known.
     pub fn total_bytes(&self) -> Option<u64> {
         self.files.iter().try_fold(0_u64, |sum, file| Some(sum.saturating_add(file.size?)))
@@ -202,10 +230,21 @@ impl Plan {
 }
 
 /// The files of a model and where they are, without anybody's word on their content yet.
-pub fn files(location: &Location, listing: &Listing) -> Vec<PlannedFile> {
-    match &location.manifest {
+pub fn files(location: &Location, listing: &Listing, unpack: Requested) -> Vec<PlannedFile> {
+    let mut files = match &location.manifest {
         Some(manifest) if manifest.others == Others::None => described(manifest, &location.uri),
         _ => listed(listing, &location.uri),
+    };
+    unpacked(&mut files, unpack);
+    files
+}
+
+/// Marks the archives that are to be unpacked.
+fn unpacked(files: &mut [PlannedFile], requested: Requested) {
+    let count = files.len();
+    for file in files.iter_mut().filter(|file| file.unpack.is_none()) {
+        let format = requested.format(file.path.file_name(), count);
+        file.unpack = format.map(|format| Unpack { format, below: None });
     }
 }
 
@@ -293,14 +332,14 @@ fn leave_out_unwanted(
     signed: bool,
     uri: &str,
 ) -> Result<(), PlanError> {
-    if !files.iter().any(|file| filter.selects(&file.path)) {
+    if !files.iter().any(|file| file.is_wanted(filter)) {
         return Err(PlanError::NoneSelected {
             uri: uri.to_owned(),
             files: files.len(),
             filter: filter.clone(),
         });
     }
-    files.retain(|file| filter.selects(&file.path) || signed && file.path.as_str() == SIGNATURE_NAME);
+    files.retain(|file| file.is_wanted(filter) || signed && file.path.as_str() == SIGNATURE_NAME);
     Ok(())
 }
 

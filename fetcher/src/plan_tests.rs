@@ -17,6 +17,7 @@ fn remote(name: &str, size: u64) -> RemoteFile {
 
 fn input(listing: Vec<RemoteFile>) -> Input {
     Input {
+        unpack: crate::archive::Requested::Never,
         model: ModelId { name: "a".into(), version: "v1".into() },
         registry: "uri".into(),
         location: Location { version: "v1".into(), uri: "s3://b/a".parse().unwrap(), manifest: None },
@@ -214,4 +215,25 @@ fn names_that_no_receipt_could_hold_are_refused_beforehand() {
     assert!(paths::check(names(100_000, 10).iter()).is_ok(), "as many as there may be, of usual names");
     let refused = paths::check(names(60_000, 200).iter()).unwrap_err();
     assert!(refused.to_string().starts_with("the names of the model's files take "), "{refused}");
+}
+
+#[test]
+fn an_archive_that_is_unpacked_is_pinned_by_what_is_in_it() {
+    let digest = |text: &str| ModelDigest::of([(&text.parse().unwrap(), Sha256Digest::of(text.as_bytes()))]);
+    let manifest = Manifest {
+        digest: Some(digest("a.tar")),
+        ..Manifest::of_some(
+            Integrity::Registry,
+            vec![ManifestFile::new("a.tar".parse().unwrap(), Sha256Digest::of(b"x"))],
+        )
+    };
+    let input = |unpack| {
+        let mut input = input(vec![remote("a.tar", 1)]);
+        input.location.manifest = Some(manifest.clone());
+        Input { unpack, pinned: Some(digest("in it")), ..input }
+    };
+    assert!(matches!(Plan::make(input(Requested::Never)), Err(PlanError::Pin { .. })));
+    let plan = Plan::make(input(Requested::Single)).unwrap();
+    assert_eq!(plan.digest.map(|whole| whole.rung), Some(Integrity::Pinned));
+    assert_eq!((plan.plain().count(), plan.archives().count()), (0, 1));
 }

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use handoff::SafePath;
 use tokio::sync::{Notify, watch};
 
+use crate::archive::UnpackError;
 use crate::memory::Memory;
 use crate::plan::{Plan, PlannedFile};
 use crate::report::Tracker;
@@ -52,6 +53,7 @@ mod resume_tests;
 mod seat;
 pub mod staging;
 mod staging_file;
+pub mod unpacking;
 mod width;
 
 use board::{Board, FileNumber, Floor, PartNumber, Work};
@@ -96,6 +98,14 @@ pub enum TransferError {
     /// What came is not what it must be.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// An archive cannot be unpacked.
+    #[error("cannot unpack {path}")]
+    Unpack {
+        /// The archive.
+        path: SafePath,
+        /// Why.
+        source: UnpackError,
+    },
     /// It goes on beyond what a model may have.
     #[error("{path} has more than {limit} bytes")]
     TooLarge {
@@ -140,6 +150,7 @@ impl TransferError {
         match self {
             Self::Source { source, .. } => source.class(),
             Self::Verify(error) => error.class(),
+            Self::Unpack { source, .. } => source.class(),
             Self::Write { .. } | Self::ReadBack { .. } | Self::Journal(_) | Self::Start(_) => Class::Local,
             Self::Task { .. } | Self::TooLarge { .. } => Class::Fatal,
         }
@@ -147,7 +158,11 @@ impl TransferError {
 
     /// Whether the volume is full.
     pub fn is_no_space(&self) -> bool {
-        matches!(self, Self::Write { source, .. } if volume::is_full(source))
+        match self {
+            Self::Write { source, .. } => volume::is_full(source),
+            Self::Unpack { source, .. } => source.is_no_space(),
+            _ => false,
+        }
     }
 
     /// What the user can do about it.
@@ -164,6 +179,7 @@ impl TransferError {
             ),
             Self::Source { source, .. } => source.hint(),
             Self::TooLarge { .. } => Some("FETCHER_MAX_SIZE sets how large a model may be"),
+            Self::Unpack { source, .. } if source.hint().is_some() => source.hint(),
             _ if self.is_no_space() => Some("raise the volume's size limit, or free space on the node"),
             _ => None,
         }
@@ -311,14 +327,18 @@ impl Shared {
 }
 
 impl Transfer {
-    /// Fetches every file of the plan.
+    /// Fetches every file of the plan that is no archive to be unpacked; those are [`unpacking`]'s.
     ///
     /// # Errors
     /// The first file that fails ends the others; what is staged stays for the next run.
     pub async fn run(self, plan: &Plan, staging: &Staging) -> Result<Vec<VerifiedFile>, TransferError> {
+        let count = plan.plain().count();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let journal = staging.journal().map_err(TransferError::Journal)?;
         let shared = Arc::new(self.share(plan, staging));
-        let width = Width::new(plan.files.len(), self.connections);
+        let width = Width::new(count, self.connections);
         let mut beat = Beat::new(&self, Arc::clone(&shared), journal, width);
         let mut crew = Crew::start(&shared, self.stores, self.connections)?;
         beat.watch(crew.busy_times());
@@ -345,13 +365,13 @@ impl Transfer {
             let kept = staging.kept(number).filter(|_| can_go_on(file)).cloned();
             (file.clone(), staging.file(number), kept)
         };
-        let files: Vec<_> = plan.files.iter().enumerate().map(kept).collect();
+        let files: Vec<_> = plan.plain().enumerate().map(kept).collect();
         let works = files.iter().map(|(file, _, kept)| Work {
             size: file.size,
             splittable: can_go_on(file),
             here: kept.clone().unwrap_or_default(),
         });
-        let width = Width::new(plan.files.len(), self.connections).get();
+        let width = Width::new(files.len(), self.connections).get();
         let mut board = Board::new(works.collect());
         board.set_width(width);
         self.tracker.resumed(files.iter().flat_map(|(.., kept)| kept).map(Extents::bytes).sum());

@@ -17,10 +17,12 @@ use crate::confined::{Access, Directory, Place};
 use crate::plan::{Expected, Plan, PlannedFile, WholeDigest};
 use crate::store::Class;
 
+pub mod archived;
 pub mod content_digest;
 mod expectations;
 pub mod lanes;
 
+use archived::VerifiedArchive;
 use content_digest::ContentDigest;
 use expectations::Expectations;
 use lanes::{LANES, Sha256};
@@ -165,6 +167,12 @@ impl Verifier {
     /// # Errors
     /// [`VerifyError::Size`] or [`VerifyError::Checksum`].
     pub fn finish(self, planned: &PlannedFile, staged: Place) -> Result<VerifiedFile, VerifyError> {
+        let (sha256, size) = self.compare(planned)?;
+        let entry = FileEntry { path: planned.path.clone(), size, sha256, checked: planned.rung() };
+        Ok(VerifiedFile { entry, staged })
+    }
+
+    fn compare(self, planned: &PlannedFile) -> Result<(Sha256Digest, u64), VerifyError> {
         let size = self.length();
         if let Some(expected) = planned.size
             && expected != size
@@ -178,8 +186,7 @@ impl Verifier {
             }
         }
         others.unwrap_or_default().finish(planned)?;
-        let entry = FileEntry { path: planned.path.clone(), size, sha256, checked: planned.rung() };
-        Ok(VerifiedFile { entry, staged })
+        Ok((sha256, size))
     }
 
     fn into_parts(self) -> (Sha256Digest, Option<Expectations>) {
@@ -271,16 +278,26 @@ impl VerifiedModel {
     }
 }
 
-/// Compares the model as a whole with the digest that it must have, which vouches for every file of it.
+/// Compares the model as a whole with the digest that it must have, which vouches for every file of it. A pinned digest
+/// is over the files as they will be in place; a registry's is over what the registry has, `archives` unopened.
 ///
 /// # Errors
 /// [`VerifyError::Model`].
-pub fn seal(mut files: Vec<VerifiedFile>, plan: &Plan) -> Result<VerifiedModel, VerifyError> {
+pub fn seal(
+    mut files: Vec<VerifiedFile>,
+    archives: Vec<VerifiedArchive>,
+    plan: &Plan,
+) -> Result<VerifiedModel, VerifyError> {
+    let plain = files.iter().map(|file| (&file.entry.path, file.entry.sha256));
+    let stored = plain.chain(archives.iter().map(|archive| (&archive.entry.0, archive.entry.1)));
+    let stored = ModelDigest::of(stored);
+    files.extend(archives.into_iter().flat_map(|archive| archive.files));
     files.sort_by(|a, b| a.entry.path.cmp(&b.entry.path));
     let got = ModelDigest::of(files.iter().map(|file| (&file.entry.path, file.entry.sha256)));
     if let Some(WholeDigest { digest: expected, rung }) = plan.digest {
-        if expected != got {
-            return Err(VerifyError::Model { expected, got });
+        let compared = if rung == Integrity::Pinned { got } else { stored };
+        if expected != compared {
+            return Err(VerifyError::Model { expected, got: compared });
         }
         files.iter_mut().for_each(|file| file.entry.checked = file.entry.checked.max(rung));
     }

@@ -5,6 +5,7 @@
     reason = "what cannot be read fails the test at that very line"
 )]
 
+mod archive;
 mod argocd;
 mod canary;
 mod catalog;

@@ -145,6 +145,7 @@ impl Sidecar {
             files,
             integrity: Integrity::Signed,
             signer: Some("sha256:5c9f1a7b0f0e8a7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c5b4a3928170615".into()),
+            unpacked: None,
             resumed_bytes: 734_003_200,
             seconds: 41.25,
             fetcher: "0.1.0".into(),

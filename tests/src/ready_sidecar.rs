@@ -148,6 +148,7 @@ fn put_model(folder: &Path, files: usize) {
         files,
         integrity: Integrity::Registry,
         signer: None,
+        unpacked: None,
         resumed_bytes: 0,
         seconds: 1.5,
         fetcher: "0.1.0".into(),

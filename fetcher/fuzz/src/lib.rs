@@ -6,6 +6,7 @@
 
 pub mod addresses;
 pub mod answers;
+pub mod archives;
 pub mod documents;
 pub mod hold;
 pub mod paths;
@@ -19,6 +20,7 @@ pub type Target = fn(&[u8]);
 /// Every target by its name, which is that of its program and of its folder of seeds.
 pub const TARGETS: &[(&str, Target)] = &[
     ("answer_head", answers::answer_head),
+    ("archive", archives::archive),
     ("certificates", signatures::certificates),
     ("checksums", answers::checksums),
     ("descriptor", documents::descriptor),

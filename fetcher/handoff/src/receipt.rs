@@ -4,7 +4,7 @@
 //! must take the directory for empty, whatever is in it.
 //!
 //! # Schema history
-//! * 1: first. Later also `selection`; where a reader finds none, the whole model is there.
+//! * 1: first. Later also `selection`, without which the whole model is there, and `unpacked`, which a reader may find missing.
 
 use std::io;
 use std::path::Path;
@@ -43,6 +43,9 @@ pub struct Receipt {
     /// Who signed the model, if a signature was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,
+    /// Which archives were unpacked on request, as `FETCHER_UNPACK` has it; nothing where none was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked: Option<String>,
     /// Size of all files, in bytes.
     pub bytes: u64,
     /// How many of those bytes an earlier, interrupted run had left behind.

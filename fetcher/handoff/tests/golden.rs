@@ -35,6 +35,7 @@ fn receipt() -> Receipt {
         files,
         integrity: Integrity::Registry,
         signer: None,
+        unpacked: None,
         bytes: 12,
         resumed_bytes: 4,
         seconds: 0.25,
@@ -94,6 +95,18 @@ fn progress_is_written_as_the_golden_file_and_reads_back() {
     assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
     assert_eq!(Progress::read(&data("progress-v1.json")).unwrap(), progress());
     assert_eq!(progress().percent(), Some(25));
+}
+
+#[test]
+fn a_receipt_tells_of_archives_and_reads_without_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("receipt.json");
+    let unpacked = Receipt { unpacked: Some("single".to_owned()), ..receipt() };
+    unpacked.write(&path).unwrap();
+    let golden = std::fs::read_to_string(data("receipt-v1-unpacked.json")).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), golden);
+    assert_eq!(Receipt::read(&data("receipt-v1-unpacked.json")).unwrap(), unpacked);
+    assert_eq!(Receipt::read(&data("receipt-v1.json")).unwrap().unpacked, None);
 }
 
 #[test]

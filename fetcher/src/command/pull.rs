@@ -3,20 +3,23 @@
 use std::io::Read as _;
 use std::sync::Arc;
 
-use handoff::{Integrity, Phase, Receipt, Sha256Digest, receipt};
+use handoff::{FileEntry, Integrity, Phase, Receipt, Sha256Digest, receipt};
 
+use crate::archive::Requested;
 use crate::chain;
 use crate::config::Pull;
 use crate::confined::Access;
 use crate::error::Error;
 use crate::memory::{self, Memory};
-use crate::plan::Plan;
+use crate::plan::{self, Plan, PlanError};
 use crate::report::ticker::Ticker;
 use crate::report::{Tracker, now};
 use crate::retry::Budget;
 use crate::signature::{self, SIGNATURE_NAME, Trust};
 use crate::transfer::staging::Staging;
+use crate::transfer::unpacking::Unpacking;
 use crate::transfer::{self, Transfer};
+use crate::verify::archived::VerifiedArchive;
 use crate::verify::{VerifiedModel, seal};
 use crate::volume::{Volume, failed};
 use handoff::ByteSize;
@@ -107,7 +110,7 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     let staging = staging.map_err(failed("open", area.path()))?;
     let allocated = staging.allocated().map_err(failed("look at", area.path()))?;
     let memory_limit = memory::container_limit();
-    volume.check_space(plan.files.iter().filter_map(|file| file.size), allocated, memory_limit)?;
+    volume.check_space(plan.least_sizes(), allocated, memory_limit)?;
     volume.invalidate()?;
 
     tracker.phase(Phase::Fetching);
@@ -126,14 +129,20 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
         tracker: Arc::clone(tracker),
     };
     memory::keep_freed_buffers();
-    let files = transfer.run(&plan, &staging).await?;
-    tracker.phase(Phase::Verifying);
-    let model = seal(files, &plan).inspect_err(|_| {
-        // Which file is wrong nobody knows. If this fails too, the next run ends as this one did.
-        let _ = staging.forget();
+    let unpacking = Unpacking {
+        stores: super::stores(&plan.files, &connection.apart()?)?,
+        budget,
+        filter: job.wanted.filter.clone(),
+        largest: job.wanted.largest,
+        tracker: Arc::clone(tracker),
+    };
+    let fetched = bring_in(transfer, &unpacking, &plan, &staging).await;
+    let model = fetched.inspect_err(|_| {
+        // What this leaves the next run does.
+        let _ = staging.discard_members();
     })?;
     tracker.phase(Phase::Publishing);
-    let receipt = receipt(&plan, &model, volume, tracker);
+    let receipt = receipt(job, &plan, &model, volume, tracker);
     crate::publish::publish(volume, &model, &receipt)?;
     for file in &receipt.files {
         tracing::debug!(size = file.size, sha256 = %file.sha256, checked = %file.checked, "{}", file.path);
@@ -143,10 +152,40 @@ async fn fetch(job: &Pull, volume: &Arc<Volume>, tracker: &Arc<Tracker>) -> Resu
     Ok(success_line(&receipt, &took(receipt.seconds)))
 }
 
+/// Everything that is fetched, verified.
+async fn bring_in(
+    transfer: Transfer,
+    unpacking: &Unpacking,
+    plan: &Plan,
+    staging: &Staging,
+) -> Result<VerifiedModel, Error> {
+    let (files, archives) = tokio::try_join!(transfer.run(plan, staging), unpacking.run(plan, staging))?;
+    unpacking.tracker.phase(Phase::Verifying);
+    check_members(plan, &archives)?;
+    Ok(seal(files, archives, plan).inspect_err(|_| {
+        // Which file is wrong nobody knows. If this fails too, the next run ends as this one did.
+        let _ = staging.forget();
+    })?)
+}
+
+/// The names that archives brought are held to what the plan's are.
+fn check_members(plan: &Plan, archives: &[VerifiedArchive]) -> Result<(), Error> {
+    if archives.is_empty() {
+        return Ok(());
+    }
+    let members = archives.iter().flat_map(|archive| &archive.files).map(|file| &file.entry().path);
+    let paths = plan.plain().map(|file| &file.path).chain(members);
+    if paths.clone().next().is_none() {
+        return Err(PlanError::Empty { uri: plan.resolved.uri.clone() }.into());
+    }
+    Ok(plan::paths::check(paths)?)
+}
+
 /// Whether a receipt is for what is asked for.
 fn is_wanted(job: &Pull, receipt: &Receipt) -> bool {
     let asked = &job.wanted;
     receipt.model == asked.reference.id()
+        && is_unpacked(asked.unpack, receipt)
         && match asked.pinned {
             Some(pinned) => receipt.digest == pinned,
             None => {
@@ -155,6 +194,15 @@ fn is_wanted(job: &Pull, receipt: &Receipt) -> bool {
                     && asked.reference.led_to(&receipt.resolved)
             }
         }
+}
+
+/// Whether the archives of a model in place were unpacked as is asked for now.
+fn is_unpacked(asked: Requested, receipt: &Receipt) -> bool {
+    let is_archive = |file: &FileEntry| asked.format(file.path.file_name(), receipt.files.len()).is_some();
+    match &receipt.unpacked {
+        Some(unpacked) => asked.given().as_ref() == Some(unpacked),
+        None => !receipt.files.iter().any(is_archive),
+    }
 }
 
 /// Whether a model in place was signed by somebody who is trusted now. Its files were held to the signature that is
@@ -204,7 +252,7 @@ fn already_there(volume: &Volume, receipt: &Receipt) -> Result<String, Error> {
     Ok(success_line(receipt, "already in place"))
 }
 
-fn receipt(plan: &Plan, model: &VerifiedModel, volume: &Volume, tracker: &Tracker) -> Receipt {
+fn receipt(job: &Pull, plan: &Plan, model: &VerifiedModel, volume: &Volume, tracker: &Tracker) -> Receipt {
     let files: Vec<_> = model.files().iter().map(|file| file.entry().clone()).collect();
     Receipt {
         schema: receipt::SCHEMA,
@@ -214,6 +262,7 @@ fn receipt(plan: &Plan, model: &VerifiedModel, volume: &Volume, tracker: &Tracke
         digest: model.digest(),
         integrity: model.integrity(),
         signer: plan.signer.clone(),
+        unpacked: plan.archives().next().and_then(|_| job.wanted.unpack.given()),
         bytes: files.iter().map(|file| file.size).sum(),
         files,
         resumed_bytes: tracker.resumed_bytes(),

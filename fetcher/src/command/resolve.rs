@@ -43,7 +43,8 @@ fn for_people(plan: &Plan) -> String {
     for file in &plan.files {
         let rung = file.rung().max(plan.digest.map_or(Integrity::Recorded, |whole| whole.rung)).name();
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "  {:>10}  {rung:<8}  {}", size(file.size), file.path);
+        let how = if file.unpack.is_some() { " (to be unpacked)" } else { "" };
+        let _ = writeln!(text, "  {:>10}  {rung:<8}  {}{how}", size(file.size), file.path);
     }
     text
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use handoff::{Integrity, Layout, ModelDigest};
 
+use crate::archive::Requested;
 use crate::connection::Network;
 use crate::filter::Filter;
 use crate::name::{ModelName, VersionName};
@@ -115,6 +116,8 @@ pub struct Wanted {
     pub trusted: Option<TrustFiles>,
     /// The most bytes that it may have.
     pub largest: u64,
+    /// Which archives are unpacked.
+    pub unpack: Requested,
 }
 
 /// A plan to print.

@@ -125,6 +125,7 @@ fn input() -> impl Strategy<Value = Input> {
             Listing::Single(_) => "s3://b/folder/name",
         };
         Input {
+            unpack: crate::archive::Requested::Never,
             model: ModelId { name: "m".into(), version: "v".into() },
             registry: "uri".into(),
             location: Location { version: "v".into(), uri: uri.parse().unwrap(), manifest: registry },

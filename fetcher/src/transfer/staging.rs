@@ -22,6 +22,8 @@ use crate::plan::{Plan, PlannedFile};
 
 const MARK: &str = "plan.sha256";
 const PARTS: &str = "parts";
+/// What was in archives. An archive that was cut off starts over, so nothing of it is kept.
+const MEMBERS: &str = "members";
 /// More than a mark has: two lines of it.
 const MARK_BYTES: u64 = 1024;
 /// Unit of `st_blocks`, whatever the file system's own is; stat(2).
@@ -32,6 +34,7 @@ const STAT_BLOCK: u64 = 512;
 pub struct Staging {
     area: Directory,
     parts: Directory,
+    members: Directory,
     kept: BTreeMap<usize, Extents>,
 }
 
@@ -52,12 +55,14 @@ impl Staging {
         let mut lines = found.lines();
         let (same_plan, same_boot) = (lines.next() == Some(&digest), lines.next() == Some(boot_id));
         let mut kept = BTreeMap::new();
+        remove_folder(area, MEMBERS)?;
         if same_plan {
+            let files: Vec<_> = plan.plain().collect();
             area.make_folder(PARTS)?;
             let parts = area.folder(PARTS)?;
             kept = journal::read(area)?;
             kept.retain(|number, kept| {
-                let Some(file) = plan.files.get(*number) else { return false };
+                let Some(file) = files.get(*number) else { return false };
                 let vouched = !file.expected.is_empty() || (same_boot && !boot_id.is_empty());
                 if let Some(model) = unclaimed
                     && vouched
@@ -71,22 +76,26 @@ impl Staging {
                 vouched && whole && fits && !kept.is_empty()
             });
         } else {
-            match fs::remove_dir_all(area.path().join(PARTS)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+            remove_folder(area, PARTS)?;
         }
         area.make_folder(PARTS)?;
+        area.make_folder(MEMBERS)?;
         Journal::begin(area, &kept)?;
         if !(same_plan && same_boot) {
             let mut mark = area.file(MARK, Access::Write)?;
             mark.set_len(0)?;
             write!(mark, "{digest}\n{boot_id}\n")?;
         }
-        Ok(Self { area: area.clone(), parts: area.folder(PARTS)?, kept })
+        let (parts, members) = (area.folder(PARTS)?, area.folder(MEMBERS)?);
+        Ok(Self { area: area.clone(), parts, members, kept })
     }
 
-    /// The staging file of the plan's file number `index`.
+    /// Where the files of archives are staged.
+    pub fn members(&self) -> &Directory {
+        &self.members
+    }
+
+    /// The staging file of the plan's plain file number `index`.
     pub fn file(&self, index: usize) -> Place {
         Place::new(&self.parts, part(index))
     }
@@ -112,6 +121,14 @@ impl Staging {
         Journal::begin(&self.area, &BTreeMap::new())
     }
 
+    /// Removes what was in archives, which the next run cannot go on from.
+    ///
+    /// # Errors
+    /// As the file system does.
+    pub fn discard_members(&self) -> io::Result<()> {
+        remove_folder(&self.area, MEMBERS)
+    }
+
     /// Bytes of the volume that the area takes up already: blocks, not lengths, since a file may have holes.
     ///
     /// # Errors
@@ -120,6 +137,13 @@ impl Staging {
         let blocks =
             fs::read_dir(self.parts.path())?.map(|entry| entry?.metadata().map(|found| found.blocks()));
         Ok(blocks.sum::<io::Result<u64>>()?.saturating_mul(STAT_BLOCK))
+    }
+}
+
+fn remove_folder(area: &Directory, name: &str) -> io::Result<()> {
+    match fs::remove_dir_all(area.path().join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

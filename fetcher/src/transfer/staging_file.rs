@@ -59,7 +59,8 @@ impl Deref for StagingFile {
     }
 }
 
-fn set_aside(file: &File, size: Option<u64>) -> io::Result<()> {
+/// Has the blocks of a file set aside. What is in it stays.
+pub(super) fn set_aside(file: &File, size: Option<u64>) -> io::Result<()> {
     let Some(size) = size else { return file.set_len(0) };
     if file.metadata()?.len() > size {
         file.set_len(size)?;

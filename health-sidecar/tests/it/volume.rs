@@ -109,6 +109,7 @@ pub fn receipt(version: &str) -> Receipt {
         files,
         integrity: Integrity::Registry,
         signer: None,
+        unpacked: None,
         resumed_bytes: 4,
         seconds: 0.25,
         fetcher: "0.1.0".into(),

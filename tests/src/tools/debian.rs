@@ -36,5 +36,7 @@ pub fn debian_package(package: &str, program: &str) -> PathBuf {
 fn apt_get(arguments: &[&str]) {
     let mut command = Command::new("apt-get");
     // A run level of 1 keeps the package from starting its service: tests start their own, on loopback.
+    // Somebody else may be installing something.
+    command.args(["-o", "DPkg::Lock::Timeout=300"]);
     process::run(command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1"));
 }
