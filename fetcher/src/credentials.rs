@@ -14,6 +14,8 @@ use reqwest::RequestBuilder;
 use crate::limits::Limits;
 use crate::store::StoreError;
 
+#[cfg(feature = "oci")]
+pub mod docker;
 mod password_file;
 
 /// Reads one environment variable; empty counts as unset.

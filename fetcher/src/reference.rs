@@ -50,6 +50,8 @@ impl ModelRef {
     pub fn led_to(&self, resolved: &Resolved) -> bool {
         let same_address = match self {
             Self::Registered { .. } => true,
+            #[cfg(feature = "oci")]
+            Self::Uri { uri: StoreUri::Oci(uri), .. } => uri.led_to(&resolved.uri),
             Self::Uri { uri, .. } => !uri.hides_something() && uri.to_string() == resolved.uri,
         };
         same_address && self.registry() == resolved.registry
@@ -57,6 +59,15 @@ impl ModelRef {
 
     /// Whether the same reference may mean another model tomorrow.
     pub fn is_floating(&self) -> bool {
-        matches!(self, Self::Registered { version, .. } if version.is_floating())
+        match self {
+            #[cfg(feature = "oci")]
+            Self::Registered { registry: RegistryUri::Oci(registry), name, version } => {
+                registry.uri(name, version).is_ok_and(|uri| uri.is_floating())
+            }
+            #[cfg(feature = "oci")]
+            Self::Uri { uri: StoreUri::Oci(uri), .. } => uri.is_floating(),
+            Self::Registered { version, .. } => version.is_floating(),
+            Self::Uri { .. } => false,
+        }
     }
 }

@@ -15,6 +15,8 @@ use crate::uri::{RegistryUri, StoreUri, UriError};
 
 pub(crate) mod catalog;
 pub(crate) mod mlflow;
+#[cfg(feature = "oci")]
+pub(crate) mod oci;
 #[cfg(feature = "postgres")]
 mod postgres;
 
@@ -107,6 +109,15 @@ pub enum ResolveError {
         /// What the database says.
         reason: String,
     },
+    /// An OCI registry did not give what is asked for.
+    #[cfg(feature = "oci")]
+    #[error("cannot resolve {uri}")]
+    Artifact {
+        /// Its address.
+        uri: String,
+        /// Why.
+        source: Failed,
+    },
     /// The registry did not answer as it should.
     #[error("cannot ask {registry}")]
     Registry {
@@ -127,6 +138,8 @@ impl ResolveError {
             Self::NotReady { .. } => Class::Retryable,
             Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
             Self::BadDescriptor { .. } => Class::Integrity,
+            #[cfg(feature = "oci")]
+            Self::Artifact { source, .. } => source.class(),
             Self::Registry { source, .. } => source.class(),
         }
     }
@@ -141,6 +154,8 @@ impl ResolveError {
             Self::View { .. } => {
                 Some("make the view in this database, with its six columns; README.md says what they hold")
             }
+            #[cfg(feature = "oci")]
+            Self::Artifact { source, .. } => Self::artifact_hint(source),
             Self::Registry { source, .. } if source.class() == Class::Denied => {
                 Some("check the registry's credentials and that they may read this model")
             }
@@ -162,6 +177,17 @@ pub async fn resolve(
     connection: &Connection,
     budget: &Budget,
 ) -> Result<Location, ResolveError> {
+    let location = locate(reference, connection, budget).await?;
+    #[cfg(feature = "oci")]
+    let location = oci::follow(location, connection, budget).await?;
+    Ok(location)
+}
+
+async fn locate(
+    reference: &ModelRef,
+    connection: &Connection,
+    budget: &Budget,
+) -> Result<Location, ResolveError> {
     match reference {
         ModelRef::Registered { registry: RegistryUri::Mlflow(server), name, version } => {
             mlflow::Registry::new(server, connection, budget).resolve(name, version).await
@@ -173,6 +199,17 @@ pub async fn resolve(
         ModelRef::Registered { registry: RegistryUri::Postgres(database), name, version } => {
             postgres::resolve(database, name, version, connection, budget).await
         }
+        #[cfg(feature = "oci")]
+        ModelRef::Registered { registry: RegistryUri::Oci(registry), name, version } => {
+            let uri = registry.uri(name, version).map_err(|source| ResolveError::BadLocation {
+                name: name.clone(),
+                registry: registry.to_string(),
+                source,
+            })?;
+            oci::resolve(&uri, None, connection, budget).await
+        }
+        #[cfg(feature = "oci")]
+        ModelRef::Uri { uri: StoreUri::Oci(uri), .. } => oci::resolve(uri, None, connection, budget).await,
         ModelRef::Uri { uri, model } => {
             Ok(Location { version: model.version.clone(), uri: uri.clone(), manifest: None })
         }

@@ -24,6 +24,8 @@ mod error;
 pub mod file;
 pub mod http;
 pub mod mlflow_artifacts;
+#[cfg(feature = "oci")]
+pub mod oci;
 pub mod s3;
 
 pub use error::{Class, StoreError};
@@ -164,6 +166,8 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         StoreUri::MlflowArtifacts { server, path } => {
             Arc::new(mlflow_artifacts::MlflowArtifacts::new(server, path, connection))
         }
+        #[cfg(feature = "oci")]
+        StoreUri::Oci(uri) => Arc::new(oci::OciStore::new(&uri.repository, connection)?),
     })
 }
 
@@ -176,7 +180,8 @@ pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn 
         StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
         StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
-        StoreUri::HttpFile(_) | StoreUri::MlflowArtifacts { .. } => {
+        // Those that hold no folder to write to.
+        _ => {
             return Err(StoreError::Refused {
                 what: uri.to_string(),
                 reason: "it cannot hold a catalog".into(),

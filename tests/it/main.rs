@@ -28,6 +28,7 @@ mod mlflow;
 mod model_servers;
 mod monitoring;
 mod namespaces;
+mod oci;
 mod page;
 mod pipelines;
 mod postgres;

@@ -29,6 +29,11 @@ pub(super) fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Re
         })?;
         let registry = self::registry(&registry, environment)?;
         let (name, version) = name_and_version(args.model_name, args.model_version)?;
+        #[cfg(feature = "oci")]
+        if let RegistryUri::Oci(registry) = &registry {
+            let setting = "--model-name or --model-version (MODEL_NAME, MODEL_VERSION)";
+            registry.uri(&name, &version).map_err(|source| ConfigError::Uri { setting, source })?;
+        }
         return Ok(ModelRef::Registered { registry, name, version });
     };
     if let Some(in_registry) = uri.strip_prefix("models:/") {
@@ -36,8 +41,18 @@ pub(super) fn reference(args: ReferenceArgs, environment: Environment<'_>) -> Re
     }
     let uri: StoreUri = uri.parse().map_err(|source| ConfigError::Uri { setting: URI, source })?;
     let name = given(args.model_name).unwrap_or_else(|| uri.display_name());
-    let version = given(args.model_version).unwrap_or_else(|| UNVERSIONED.to_owned());
+    let version = given(args.model_version).or_else(|| own_version(&uri));
+    let version = version.unwrap_or_else(|| UNVERSIONED.to_owned());
     Ok(ModelRef::Uri { uri, model: ModelId { name, version } })
+}
+
+/// The version that an address has in it.
+fn own_version(uri: &StoreUri) -> Option<String> {
+    match uri {
+        #[cfg(feature = "oci")]
+        StoreUri::Oci(uri) => uri.version(),
+        _ => None,
+    }
 }
 
 fn registry(text: &str, environment: Environment<'_>) -> Result<RegistryUri, ConfigError> {
