@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use handoff::text::shown;
 use serde::Deserialize;
 
 use super::Environment;
@@ -108,7 +109,7 @@ impl DockerConfig {
 }
 
 /// Finds the entry that says most of where it is for.
-fn find(text: &[u8], host: &str, repository: &str) -> Result<Option<Login>, String> {
+pub(crate) fn find(text: &[u8], host: &str, repository: &str) -> Result<Option<Login>, String> {
     // What the parser says might repeat a secret.
     let content: Content = serde_json::from_slice(text)
         .map_err(|error| format!("expected what Docker writes there, see its line {}", error.line()))?;
@@ -127,7 +128,7 @@ fn find(text: &[u8], host: &str, repository: &str) -> Result<Option<Login>, Stri
 }
 
 fn helped(host: &str, helper: &str) -> String {
-    let helper = helper.escape_debug();
+    let helper = shown(helper);
     format!(
         "the credentials for {host} are kept by the program `docker-credential-{helper}`, expected them in the file"
     )

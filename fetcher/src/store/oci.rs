@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::uri::oci::Repository;
 
 mod access;
-mod challenge;
+pub(crate) mod challenge;
 mod registry;
 
 pub use access::Access;

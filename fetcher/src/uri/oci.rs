@@ -12,9 +12,11 @@ use super::{UriError, parse_without_credentials};
 use crate::name::{ModelName, VersionRef};
 
 const SCHEME: &str = "oci";
-/// Longest name of a repository, and of a tag.
+/// Longest name of a repository, and longest tag.
 const MAX_REPOSITORY: usize = 255;
 const MAX_TAG: usize = 128;
+/// Longest host, as names have it, with a port.
+const MAX_HOST: usize = 253 + 6;
 const REPOSITORY: &str = "lower-case letters and digits, with `.`, `_` or `-` between them, and `/`";
 
 /// A repository of a registry.
@@ -196,7 +198,8 @@ fn without_query(text: &str) -> Result<&str, UriError> {
 fn host(text: &str) -> Result<String, UriError> {
     let bad = UriError::Part { scheme: SCHEME, part: "host", expected: "`host` or `host:port`" };
     let url: url::Url = format!("https://{text}/").parse().map_err(|_| bad.clone())?;
-    let is_plain = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let is_plain =
+        text.len() <= MAX_HOST && url.path() == "/" && url.query().is_none() && url.fragment().is_none();
     if !is_plain || !url.username().is_empty() || url.password().is_some() {
         return Err(bad);
     }

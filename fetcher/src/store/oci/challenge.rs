@@ -14,7 +14,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// How a registry wants to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub(crate) enum Challenge {
     /// User and password.
     Basic,
     /// A token that somebody else gives.
@@ -36,7 +36,7 @@ pub(super) struct TokenAnswer {
 
 impl Challenge {
     /// The best of what a registry offers.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
         let offers = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let offers: Vec<_> = offers.filter_map(Self::parse).collect();
         let bearer = offers.iter().find(|offer| matches!(offer, Self::Bearer { .. }));
