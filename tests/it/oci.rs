@@ -7,10 +7,11 @@ use std::path::Path;
 use handoff::{Integrity, Sha256Digest};
 use plimsoll_tests::fault_server::{Answer, FaultServer};
 use plimsoll_tests::oci_server::{OciServer, PASSWORD, USER};
+use plimsoll_tests::postgres_server::PostgresServer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::fetcher::{Fetcher, Outcome, noise, sample_model, tree};
+use crate::fetcher::{Fetcher, Outcome, digest_by_coreutils, noise, sample_model, tree};
 
 const IMAGE: &str = "application/vnd.oci.image.config.v1+json";
 const KITFILE: &str = "application/vnd.kitops.modelkit.config.v1+json";
@@ -360,4 +361,23 @@ fn mirrors_are_asked_first_and_need_not_be_trusted() {
     assert_eq!(tree(&fetcher.model()), tree(folder.path()));
     assert!(outcome.stderr.contains("doing without this mirror"), "{}", outcome.stderr);
     assert_eq!(liar.requests().len(), 1);
+}
+
+#[test]
+fn a_row_of_a_database_may_lead_to_an_oci_registry() {
+    let (server, database, sample) = (OciServer::start(), PostgresServer::start(), sample_model());
+    let digest = push(&server, sample.path(), "a:v1");
+    let (whole, zeros) = (digest_by_coreutils(sample.path()), format!("sha256:{}", "0".repeat(64)));
+    let address = format!("oci://{}/models/a", server.host());
+    database.tell(&format!(
+        "INSERT INTO plimsoll.version (name, version, uri, digest) VALUES
+         ('a', 'v2.3', '{address}:v1', '{whole}'), ('a', 'v2.4', '{address}:v1', '{zeros}')"
+    ));
+    let fetcher = hasty().with_all(&database.environment());
+    fetcher.pull(&database.registry(), "a", "v2.3").expect(0);
+    assert_eq!(tree(&fetcher.model()), tree(sample.path()));
+    let resolved = fetcher.receipt().resolved;
+    assert_eq!((resolved.version, resolved.uri), ("v2.3".into(), format!("{address}@{digest}")));
+    let refused = fetcher.pull(&database.registry(), "a", "v2.4").expect(65);
+    assert!(refused.last_words.contains("mismatch"), "{}", refused.last_words);
 }
