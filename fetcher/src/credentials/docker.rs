@@ -29,6 +29,8 @@ pub struct DockerConfig {
     files: Vec<PathBuf>,
     /// Whether one must be there.
     is_required: bool,
+    /// Whether they are where nobody said: somebody else's home is none of our business.
+    is_guessed: bool,
 }
 
 /// Who to be in a registry.
@@ -76,14 +78,15 @@ impl DockerConfig {
     /// one in the home folder. In a folder an `imagePullSecret` may be mounted as it is.
     pub fn from_environment(environment: Environment<'_>) -> Self {
         if let Some(file) = environment("KSERVE_OCI_DOCKER_CONFIG") {
-            return Self { files: vec![file.into()], is_required: true };
+            return Self { files: vec![file.into()], is_required: true, is_guessed: false };
         }
-        let folder = environment("DOCKER_CONFIG").map(PathBuf::from);
-        let folder = folder.or_else(|| environment("HOME").map(|home| Path::new(&home).join(".docker")));
+        let named = environment("DOCKER_CONFIG").map(PathBuf::from);
+        let is_guessed = named.is_none();
+        let folder = named.or_else(|| environment("HOME").map(|home| Path::new(&home).join(".docker")));
         let files = folder
             .iter()
             .flat_map(|folder| ["config.json", ".dockerconfigjson"].map(|name| folder.join(name)));
-        Self { files: files.collect(), is_required: false }
+        Self { files: files.collect(), is_required: false, is_guessed }
     }
 
     /// What to say to a registry.
@@ -101,6 +104,7 @@ impl DockerConfig {
                     return find(&text, host, repository).map_err(refused);
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound && !self.is_required => {}
+                Err(error) if error.kind() == ErrorKind::PermissionDenied && self.is_guessed => {}
                 Err(error) => return Err(local(error)),
             }
         }
