@@ -12,7 +12,7 @@ CREATE SCHEMA plimsoll;
 CREATE TABLE plimsoll.version (
     name       text NOT NULL,
     version    text NOT NULL CHECK (version !~ '^@|/' AND version <> 'latest'),
-    uri        text NOT NULL CHECK (uri ~ '^(s3|https?)://'),
+    uri        text NOT NULL CHECK (uri ~ '^(s3|https?|oci)://'),
     digest     text CHECK (digest ~ '^sha256:[0-9a-f]{64}$'),
     metadata   jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),

@@ -17,7 +17,7 @@ use handoff::ByteSize;
 /// Fetches a machine-learning model by name and version into a volume, verified.
 ///
 /// Every flag can be given by its environment variable. Credentials come from where each ecosystem keeps them
-/// (AWS_*, MLFLOW_TRACKING_*, PGUSER, PGPASSWORD, PGPASSFILE), never from flags. Exit codes: 0 done, 64 bad configuration, 65 integrity, 66 not
+/// (AWS_*, MLFLOW_TRACKING_*, DOCKER_CONFIG, PGUSER, PGPASSWORD, PGPASSFILE), never from flags. Exit codes: 0 done, 64 bad configuration, 65 integrity, 66 not
 /// found, 69 unavailable, 70 internal error, 73 no space, 74 local I/O, 75 interrupted, 77 denied.
 #[derive(Debug, Parser)]
 #[command(name = "fetcher", version, arg_required_else_help = true, subcommand_precedence_over_arg = true)]
@@ -53,7 +53,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ReferenceArgs {
     /// Registry that knows the model: mlflow+http(s)://host, model-registry+http(s)://host, hf://,
-    /// catalog+file:///dir, catalog+s3://bucket/prefix, catalog+http(s)://host/path, postgres://host/database.
+    /// catalog+file:///dir, catalog+s3://bucket/prefix, catalog+http(s)://host/path, oci://host/path,
+    /// postgres://host/database.
     #[arg(long, env = "MODEL_REGISTRY", value_name = "URI")]
     pub registry: Option<String>,
     /// Name of the model.
@@ -63,7 +64,7 @@ pub struct ReferenceArgs {
     #[arg(long, env = "MODEL_VERSION", value_name = "VERSION")]
     pub model_version: Option<String>,
     /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), hf://owner/name@revision,
-    /// model-registry://name/version, or in MLflow's words models:/name/version, models:/name@alias, models:/m-ID,
+    /// oci://host/repository:tag, model-registry://name/version, or in MLflow's words models:/name/version, models:/name@alias, models:/m-ID,
     /// runs:/RUN/path, mlflow-artifacts:/path. Name and version are then only labels.
     #[arg(long, env = "MODEL_URI", value_name = "URI")]
     pub uri: Option<String>,
@@ -166,9 +167,26 @@ pub struct FetchArgs {
     #[arg(long, env = "FETCHER_STALL_TIMEOUT", value_name = "DURATION", default_value = "30s",
           value_parser = parse_duration)]
     pub stall_timeout: Duration,
+    /// How to reach OCI registries.
+    #[cfg(feature = "oci")]
+    #[command(flatten)]
+    pub oci: OciArgs,
     /// File for the one-line outcome. The default is written to only where it exists, as it does in a Pod.
     #[arg(long, env = "FETCHER_TERMINATION_LOG", value_name = "FILE")]
     pub termination_log: Option<PathBuf>,
+}
+
+/// How to reach OCI registries.
+#[cfg(feature = "oci")]
+#[derive(Debug, Args)]
+pub struct OciArgs {
+    /// OCI registries that are spoken to without TLS, as host or host:port; those on this machine always are.
+    #[arg(long, env = "FETCHER_OCI_INSECURE", value_name = "HOST", value_delimiter = ',')]
+    pub oci_insecure: Vec<String>,
+    /// Addresses (http(s)://host[:port]) of mirrors that are asked before any OCI registry, or, as
+    /// registry=address, before that one. What they send is verified.
+    #[arg(long, env = "FETCHER_OCI_MIRRORS", value_name = "MIRROR", value_delimiter = ',')]
+    pub oci_mirrors: Vec<String>,
 }
 
 /// How much to use.

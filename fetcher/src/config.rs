@@ -20,6 +20,8 @@ use crate::uri::{RegistryUri, UriError};
 
 mod job;
 mod kserve;
+#[cfg(feature = "oci")]
+pub mod oci;
 mod reference;
 
 pub use job::{
@@ -104,7 +106,7 @@ fn pull(args: PullArgs, environment: Environment<'_>) -> Result<Pull, ConfigErro
         connections: usize::from(args.transfer.connections),
         memory: args.transfer.memory.0,
         slowest: args.transfer.slowest.0,
-        network: network(&args.fetch, environment),
+        network: network(&args.fetch, environment)?,
         termination_log: termination_log(&args.fetch),
     })
 }
@@ -113,7 +115,7 @@ fn resolve(args: ResolveArgs, environment: Environment<'_>) -> Result<Resolve, C
     Ok(Resolve {
         wanted: wanted(args.reference, args.filter, &args.pin, args.trust, environment)?,
         output: args.output,
-        network: network(&args.fetch, environment),
+        network: network(&args.fetch, environment)?,
         termination_log: termination_log(&args.fetch),
     })
 }
@@ -269,7 +271,7 @@ fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, C
         metrics,
         source: source.collect::<Result<_, _>>()?,
         aliases: aliases.collect::<Result<_, _>>()?,
-        network: network(&args.fetch, environment),
+        network: network(&args.fetch, environment)?,
     })
 }
 
@@ -281,8 +283,8 @@ fn key_and_value(flag: &str, pair: &str) -> Result<(String, String), ConfigError
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
-    Network {
+fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Result<Network, ConfigError> {
+    Ok(Network {
         attempts: fetch.retry_attempts,
         deadline: fetch.deadline,
         stall: fetch.stall_timeout,
@@ -291,8 +293,10 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
         hugging_face: HuggingFaceSettings::from_environment(environment),
         model_registry: ModelRegistryToken::from_environment(environment),
         postgres: PostgresCredentials::from_environment(environment),
+        #[cfg(feature = "oci")]
+        oci: oci::settings(&fetch.oci, environment)?,
         s3: S3Settings::from_environment(environment),
-    }
+    })
 }
 
 fn termination_log(fetch: &FetchArgs) -> TerminationLog {

@@ -34,6 +34,9 @@ pub struct Network {
     pub model_registry: ModelRegistryToken,
     /// Credentials for a metadata database.
     pub postgres: PostgresCredentials,
+    /// Settings and credentials for OCI registries.
+    #[cfg(feature = "oci")]
+    pub oci: crate::config::oci::OciSettings,
     /// Settings and credentials for S3.
     pub s3: S3Settings,
 }
@@ -58,6 +61,9 @@ pub struct Connection {
     pub model_registry: ModelRegistryToken,
     /// Credentials for a metadata database.
     pub postgres: PostgresCredentials,
+    /// What is known of OCI registries; shared, so that each lets us in once.
+    #[cfg(feature = "oci")]
+    pub oci: Arc<crate::store::oci::Access>,
     /// Settings and credentials for S3.
     pub s3: S3Settings,
     /// Where credentials for S3 come from, once a store has found out: they are asked for once per process.
@@ -87,6 +93,8 @@ impl Network {
             hugging_face: hugging_face.map_err(|(path, source)| ClientError::Credentials { path, source })?,
             model_registry: self.model_registry.clone(),
             postgres: self.postgres.clone(),
+            #[cfg(feature = "oci")]
+            oci: Arc::new(crate::store::oci::Access::new(self.oci.clone())),
             s3: self.s3.clone(),
             s3_credentials: Arc::default(),
             tls,

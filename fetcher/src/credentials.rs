@@ -13,6 +13,8 @@ use object_store::aws::AmazonS3ConfigKey;
 use crate::limits::Limits;
 use crate::store::StoreError;
 
+#[cfg(feature = "oci")]
+pub mod docker;
 pub mod hugging_face;
 mod mlflow;
 mod model_registry;

@@ -76,6 +76,42 @@ pub fn mlflow_presigned(body: &[u8]) -> Result<(), String> {
     mlflow_artifacts::presigned::Presigned::read(body).map(drop)
 }
 
+/// The files of a model, as a manifest of an OCI registry has them; of an index nothing but whether one can be chosen.
+///
+/// # Errors
+/// Why there are none.
+#[cfg(feature = "oci")]
+pub fn oci_manifest(body: &[u8]) -> Result<Vec<ManifestFile>, String> {
+    use crate::resolve::oci::document::Document;
+    use crate::resolve::oci::layers::{Files, Kind};
+    let document = Document::parse(body)?;
+    if document.is_index(None) {
+        return document.choose().map(|_| Vec::new());
+    }
+    let kind = Kind::of(&document, None)?;
+    let uri: crate::uri::oci::OciUri =
+        "oci://host/a:v1".parse().map_err(|error: UriError| error.to_string())?;
+    let mut files = Files::default();
+    files.add(&document, kind, &uri.repository, false)?;
+    Ok(files.files)
+}
+
+/// Whether a header makes a registry's wish to know who we are understood.
+#[cfg(feature = "oci")]
+pub fn oci_challenge(header: &str) -> bool {
+    let headers = headers(&[("www-authenticate".to_owned(), header.to_owned())]);
+    crate::store::oci::challenge::Challenge::of(&headers).is_some()
+}
+
+/// Whether Docker's file of credentials has some for a registry.
+///
+/// # Errors
+/// Why it cannot be used.
+#[cfg(feature = "oci")]
+pub fn docker_login(file: &[u8]) -> Result<bool, String> {
+    crate::credentials::docker::find(file, "host", "a").map(|login| login.is_some())
+}
+
 /// Whether a page of a bucket's listing, asked for by the token `before`, is one to go on from.
 ///
 /// # Errors

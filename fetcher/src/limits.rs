@@ -34,6 +34,12 @@ pub struct Limits {
     pub pages: usize,
     /// Folders in one listing of a source that lists folder by folder.
     pub folders: usize,
+    /// Bytes of one manifest of an OCI registry, or of a config: what registries themselves take at most.
+    pub oci_manifest_bytes: usize,
+    /// Layers of one OCI manifest.
+    pub oci_layers: usize,
+    /// Model kits that one kit may be built upon, each upon the next, as KitOps has it.
+    pub oci_parents: usize,
     /// Time to open a connection.
     pub connect: Duration,
     /// Members of one archive: files, folders and whatever else, those that are not of the model included.
@@ -65,6 +71,9 @@ impl Limits {
         redirects: 5,
         pages: 1000,
         folders: 10_000,
+        oci_manifest_bytes: 4 * 1024 * 1024,
+        oci_layers: 10_000,
+        oci_parents: 10,
         connect: Duration::from_secs(10),
         archive_members: 1_000_000,
         archive_header_bytes: 1024 * 1024,

@@ -96,6 +96,8 @@ impl ModelRef {
             Self::Mlflow { item: MlflowItem::RunArtifact { run, path }, .. } => {
                 resolved.version == format!("{run}/{path}")
             }
+            #[cfg(feature = "oci")]
+            Self::Uri { uri: StoreUri::Oci(uri), .. } => uri.led_to(&resolved.uri),
             Self::Uri { uri, .. } => !uri.hides_something() && uri.to_string() == resolved.uri,
         };
         same_address && self.registry() == resolved.registry
@@ -104,6 +106,12 @@ impl ModelRef {
     /// Whether the same reference may mean another model tomorrow.
     pub fn is_floating(&self) -> bool {
         match self {
+            #[cfg(feature = "oci")]
+            Self::Registered { registry: RegistryUri::Oci(registry), name, version } => {
+                registry.uri(name, version).is_ok_and(|uri| uri.is_floating())
+            }
+            #[cfg(feature = "oci")]
+            Self::Uri { uri: StoreUri::Oci(uri), .. } => uri.is_floating(),
             // On the hub all but commits are branches or tags.
             Self::Registered { registry: RegistryUri::HuggingFace(_), version, .. } => {
                 !crate::resolve::hugging_face::is_commit(&version.to_string())

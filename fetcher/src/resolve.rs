@@ -17,6 +17,8 @@ pub(crate) mod catalog;
 pub(crate) mod hugging_face;
 pub(crate) mod mlflow;
 pub(crate) mod model_registry;
+#[cfg(feature = "oci")]
+pub(crate) mod oci;
 #[cfg(feature = "postgres")]
 mod postgres;
 
@@ -163,6 +165,15 @@ pub enum ResolveError {
         /// What the database says.
         reason: String,
     },
+    /// An OCI registry did not give what is asked for.
+    #[cfg(feature = "oci")]
+    #[error("cannot resolve {uri}")]
+    Artifact {
+        /// Its address.
+        uri: String,
+        /// Why.
+        source: Failed,
+    },
     /// The registry did not answer as it should.
     #[error("cannot ask {registry}")]
     Registry {
@@ -189,6 +200,8 @@ impl ResolveError {
             Self::Item { class, .. } => *class,
             Self::ItemLocation { .. } | Self::BadLocation { .. } | Self::View { .. } => Class::Fatal,
             Self::BadDescriptor { .. } => Class::Integrity,
+            #[cfg(feature = "oci")]
+            Self::Artifact { source, .. } => source.class(),
             Self::Registry { source, .. } => source.class(),
         }
     }
@@ -215,6 +228,8 @@ impl ResolveError {
             Self::View { .. } => {
                 Some("make the view in this database, with its six columns; README.md says what they hold")
             }
+            #[cfg(feature = "oci")]
+            Self::Artifact { source, .. } => Self::artifact_hint(source),
             Self::Registry { source, .. } if source.class() == Class::Denied => {
                 Some("check the registry's credentials and that they may read this model")
             }
@@ -244,6 +259,17 @@ pub async fn resolve(
     connection: &Connection,
     budget: &Budget,
 ) -> Result<Location, ResolveError> {
+    let location = locate(reference, connection, budget).await?;
+    #[cfg(feature = "oci")]
+    let location = oci::follow(location, connection, budget).await?;
+    Ok(location)
+}
+
+async fn locate(
+    reference: &ModelRef,
+    connection: &Connection,
+    budget: &Budget,
+) -> Result<Location, ResolveError> {
     match reference {
         ModelRef::Registered { registry: RegistryUri::Mlflow(server), name, version } => {
             mlflow::Registry::new(server, connection, budget).resolve(name, version).await
@@ -264,6 +290,17 @@ pub async fn resolve(
         ModelRef::Mlflow { server, item, .. } => {
             mlflow::Registry::new(server, connection, budget).resolve_item(item).await
         }
+        #[cfg(feature = "oci")]
+        ModelRef::Registered { registry: RegistryUri::Oci(registry), name, version } => {
+            let uri = registry.uri(name, version).map_err(|source| ResolveError::BadLocation {
+                name: name.to_string(),
+                registry: registry.to_string(),
+                source,
+            })?;
+            oci::resolve(&uri, None, connection, budget).await
+        }
+        #[cfg(feature = "oci")]
+        ModelRef::Uri { uri: StoreUri::Oci(uri), .. } => oci::resolve(uri, None, connection, budget).await,
         ModelRef::Uri { uri, model } => {
             Ok(Location { version: model.version.clone(), uri: uri.clone(), manifest: None })
         }

@@ -25,6 +25,8 @@ pub mod file;
 pub mod http;
 pub mod hugging_face;
 pub mod mlflow_artifacts;
+#[cfg(feature = "oci")]
+pub mod oci;
 pub mod s3;
 
 pub use error::{Class, StoreError};
@@ -170,6 +172,8 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         StoreUri::MlflowArtifacts { server, path } => {
             Arc::new(mlflow_artifacts::MlflowArtifacts::new(server, path, connection))
         }
+        #[cfg(feature = "oci")]
+        StoreUri::Oci(uri) => Arc::new(oci::OciStore::new(&uri.repository, connection)?),
     })
 }
 
@@ -184,7 +188,8 @@ pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn 
             Arc::new(s3::S3Store::new(bucket, prefix, at.as_ref(), connection)?)
         }
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
-        StoreUri::HttpFile(_) | StoreUri::HuggingFace { .. } | StoreUri::MlflowArtifacts { .. } => {
+        // Those that hold no folder to write to.
+        _ => {
             return Err(StoreError::Refused {
                 what: uri.to_string(),
                 reason: "it cannot hold a catalog".into(),

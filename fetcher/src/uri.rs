@@ -16,6 +16,8 @@ use crate::redact::Redacted;
 
 #[cfg(feature = "postgres")]
 pub mod database;
+#[cfg(feature = "oci")]
+pub mod oci;
 
 /// A place that holds files: a folder, a bucket prefix, a web server's path, or a single file in one of these.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +53,9 @@ pub enum StoreUri {
         /// The path below its artifact root, without slashes at its ends.
         path: String,
     },
+    /// `oci://host/repository:tag` or `@sha256:…`: a manifest of an OCI registry, or a blob.
+    #[cfg(feature = "oci")]
+    Oci(oci::OciUri),
 }
 
 /// A server of the S3 protocol, as `s3://bucket/prefix?endpoint=…&defaultRegion=…` names it.
@@ -76,10 +81,13 @@ pub enum RegistryUri {
     /// `postgres://host/database`: a view of a metadata database.
     #[cfg(feature = "postgres")]
     Postgres(database::DatabaseUri),
+    /// `oci://host[/path]`: an OCI registry.
+    #[cfg(feature = "oci")]
+    Oci(oci::OciRegistry),
 }
 
 /// Why an address was refused. The address is not repeated: it may hold a secret.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UriError {
     /// It is not a URI.
     #[error("expected a URI such as `s3://bucket/prefix`, got something that does not parse as one")]
@@ -117,14 +125,26 @@ pub enum UriError {
         /// What may be there.
         expected: &'static str,
     },
+    /// This build was made without what it takes.
+    #[error("this fetcher was built without the feature `{feature}`")]
+    Feature {
+        /// The cargo feature.
+        feature: &'static str,
+    },
+    /// A part is not written as it must be.
+    #[error("the {part} in the {scheme} URI is not one, expected {expected}")]
+    Part {
+        /// The scheme.
+        scheme: &'static str,
+        /// Which part.
+        part: &'static str,
+        /// How it is written.
+        expected: &'static str,
+    },
 }
 
-const STORE_SCHEMES: &str = "file, s3, http or https";
-#[cfg(feature = "postgres")]
-const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, hf, catalog+file, catalog+s3, catalog+http, catalog+https or postgres";
-/// A build without one does not offer it.
-#[cfg(not(feature = "postgres"))]
-const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, hf, catalog+file, catalog+s3, catalog+http or catalog+https";
+const STORE_SCHEMES: &str = "file, s3, http, https or oci";
+const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, hf, oci, postgres, catalog+file, catalog+s3, catalog+http or catalog+https";
 
 impl FromStr for StoreUri {
     type Err = UriError;
@@ -144,6 +164,10 @@ impl FromStr for StoreUri {
                 Ok(Self::S3 { bucket, prefix, at: None })
             }
             "http" | "https" => Ok(Self::Http(url)),
+            #[cfg(feature = "oci")]
+            "oci" => text.parse().map(Self::Oci),
+            #[cfg(not(feature = "oci"))]
+            "oci" => Err(UriError::Feature { feature: "oci" }),
             other => Err(UriError::Scheme { scheme: other.to_owned(), expected: STORE_SCHEMES }),
         }
     }
@@ -185,6 +209,8 @@ impl StoreUri {
                 let folder = Self::MlflowArtifacts { server: server.clone(), path: folder.to_owned() };
                 Ok((folder, name(file, "mlflow-artifacts")?))
             }
+            #[cfg(feature = "oci")]
+            Self::Oci(uri) => uri.split_blob().map(|(folder, blob)| (Self::Oci(folder), blob)),
         }
     }
 
@@ -203,6 +229,10 @@ impl StoreUri {
 
     /// A name for people when the manifest gives none: the last component.
     pub fn display_name(&self) -> String {
+        #[cfg(feature = "oci")]
+        if let Self::Oci(uri) = self {
+            return uri.display_name();
+        }
         self.split_file().map_or_else(|_| self.to_string(), |(_, name)| name.as_str().to_owned())
     }
 }
@@ -224,16 +254,31 @@ impl FromStr for RegistryUri {
         if let Some(inner) = text.strip_prefix("model-registry+") {
             return server(inner).map(Self::ModelRegistry);
         }
+        #[cfg(feature = "oci")]
+        if scheme == "oci" {
+            return text.parse().map(Self::Oci);
+        }
+        #[cfg(not(feature = "oci"))]
+        if scheme == "oci" {
+            return Err(UriError::Feature { feature: "oci" });
+        }
+        #[cfg(not(feature = "postgres"))]
+        if matches!(scheme, "postgres" | "postgresql") {
+            return Err(UriError::Feature { feature: "postgres" });
+        }
         #[cfg(feature = "postgres")]
         if matches!(scheme, "postgres" | "postgresql") {
             return parse_without_credentials(text)?.try_into().map(Self::Postgres);
         }
         match text.strip_prefix("catalog+") {
-            Some(inner) => inner.parse().map(Self::Catalog).map_err(|error| match error {
-                UriError::Scheme { .. } => unknown(scheme),
-                other => other,
-            }),
-            None => Err(unknown(scheme)),
+            // An OCI registry has no folders that descriptors could be in.
+            Some(inner) if !inner.starts_with("oci:") => {
+                inner.parse().map(Self::Catalog).map_err(|error| match error {
+                    UriError::Scheme { .. } => unknown(scheme),
+                    other => other,
+                })
+            }
+            _ => Err(unknown(scheme)),
         }
     }
 }
@@ -279,6 +324,8 @@ impl fmt::Display for StoreUri {
                 let shown = Redacted(server).to_string();
                 write!(f, "mlflow-artifacts of {}: {path}", shown.trim_end_matches('/'))
             }
+            #[cfg(feature = "oci")]
+            Self::Oci(uri) => uri.fmt(f),
         }
     }
 }
@@ -297,6 +344,8 @@ impl fmt::Display for RegistryUri {
             Self::Catalog(store) => write!(f, "catalog+{store}"),
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => database.fmt(f),
+            #[cfg(feature = "oci")]
+            Self::Oci(registry) => registry.fmt(f),
         }
     }
 }
@@ -340,7 +389,7 @@ mod tests {
     #[test]
     fn unknown_schemes_name_the_known_ones() {
         let error = "ftp://host/x".parse::<StoreUri>().unwrap_err().to_string();
-        assert_eq!(error, "unsupported scheme `ftp`, expected file, s3, http or https");
+        assert_eq!(error, format!("unsupported scheme `ftp`, expected {STORE_SCHEMES}"));
         let error = "catalog+ftp://host/x".parse::<RegistryUri>().unwrap_err().to_string();
         assert!(error.starts_with("unsupported scheme `catalog+ftp`, expected mlflow+http"), "{error}");
         assert!("file://relative".parse::<StoreUri>().is_err());

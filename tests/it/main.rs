@@ -33,6 +33,7 @@ mod model_registry;
 mod model_servers;
 mod monitoring;
 mod namespaces;
+mod oci;
 mod page;
 mod pipelines;
 mod postgres;

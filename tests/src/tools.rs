@@ -39,6 +39,11 @@ pub fn versitygw() -> PathBuf {
     go_program("versitygw", "github.com/versity/versitygw/cmd/versitygw", "v1.8.0")
 }
 
+/// What people push artifacts to OCI registries with.
+pub fn oras() -> PathBuf {
+    go_program("oras", "oras.land/oras/cmd/oras", "v1.3.6")
+}
+
 /// A stand-in for Google Cloud Storage, by others, with its checksums.
 pub fn fake_gcs_server() -> PathBuf {
     go_program("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1")

@@ -67,6 +67,29 @@ pub fn mlflow_artifacts(data: &[u8]) {
     }
 }
 
+/// A manifest of an OCI registry, after its challenge in the first line; also as Docker's file of credentials.
+pub fn oci_manifest(data: &[u8]) {
+    let (challenge, body) = first_line(data);
+    fuzzing::oci_challenge(&String::from_utf8_lossy(challenge));
+    if let Err(reason) = fuzzing::docker_login(body) {
+        hold::message(reason);
+    }
+    match fuzzing::oci_manifest(body) {
+        Ok(files) => {
+            for file in &files {
+                hold::manifest_file(file);
+                assert!(file.size.is_some() && file.digests.len() == 1, "vouched for");
+                assert!(
+                    matches!(&file.uri, Some(StoreUri::Oci(uri)) if uri.digest.is_some()),
+                    "by its digest"
+                );
+                assert!(file.unpack.is_none() || file.path.as_str().starts_with("layer-"));
+            }
+        }
+        Err(reason) => hold::message(reason),
+    }
+}
+
 /// A page of a bucket's listing; the first line is the token that it was asked for by.
 pub fn s3_page(data: &[u8]) {
     let (before, page) = first_line(data);

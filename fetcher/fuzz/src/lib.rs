@@ -28,6 +28,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("memory_limit", volume::memory_limit),
     ("mlflow_artifacts", answers::mlflow_artifacts),
     ("mlflow_registry", answers::mlflow_registry),
+    ("oci_manifest", answers::oci_manifest),
     ("paths", paths::paths),
     ("progress", volume::progress),
     ("quantities", quantities::quantities),

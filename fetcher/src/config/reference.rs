@@ -57,8 +57,18 @@ pub(super) fn reference(
     let located = if uri.starts_with('/') { uri::local(uri.into()) } else { uri.parse() };
     let uri = located.map_err(|source| ConfigError::Uri { setting: URI, source })?;
     let name = given(args.model_name).unwrap_or_else(|| uri.display_name());
-    let version = given(args.model_version).unwrap_or_else(|| UNVERSIONED.to_owned());
+    let version = given(args.model_version).or_else(|| own_version(&uri));
+    let version = version.unwrap_or_else(|| UNVERSIONED.to_owned());
     Ok(ModelRef::Uri { uri, model: ModelId { name, version } })
+}
+
+/// The version that an address has in it.
+fn own_version(uri: &uri::StoreUri) -> Option<String> {
+    match uri {
+        #[cfg(feature = "oci")]
+        uri::StoreUri::Oci(uri) => uri.version(),
+        _ => None,
+    }
 }
 
 fn registry(text: &str, environment: Environment<'_>) -> Result<RegistryUri, ConfigError> {
@@ -134,6 +144,11 @@ fn named(
     floating: bool,
 ) -> Result<ModelRef, ConfigError> {
     let (name, version) = name_and_version(name, version, floating)?;
+    #[cfg(feature = "oci")]
+    if let RegistryUri::Oci(registry) = &registry {
+        let setting = "--model-name or --model-version (MODEL_NAME, MODEL_VERSION)";
+        registry.uri(&name, &version).map_err(|source| ConfigError::Uri { setting, source })?;
+    }
     match (registry, version) {
         (RegistryUri::Mlflow(server), VersionRef::Named(stage))
             if floating && (is_latest(stage.as_str()) || is_stage(stage.as_str())) =>

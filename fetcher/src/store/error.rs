@@ -76,6 +76,16 @@ pub enum StoreError {
         /// The file.
         what: String,
     },
+    /// The bytes are not those that the digest names which they were asked for by.
+    #[error("{what} is not what it must be: expected sha256:{expected}, got sha256:{got}")]
+    Corrupt {
+        /// What was asked for.
+        what: String,
+        /// The digest it was asked for by.
+        expected: handoff::Sha256Digest,
+        /// The digest of what came.
+        got: handoff::Sha256Digest,
+    },
     /// Something is there that must not be.
     #[error("{what} exists already")]
     Exists {
@@ -148,6 +158,7 @@ impl StoreError {
             }
             Self::Untrusted { reason, .. } => Self::Untrusted { what, reason: reason.clone() },
             Self::Changed { .. } => Self::Changed { what },
+            Self::Corrupt { expected, got, .. } => Self::Corrupt { what, expected: *expected, got: *got },
             Self::Exists { .. } => Self::Exists { what },
             Self::TooLarge { limit, .. } => Self::TooLarge { what, limit: *limit },
             Self::Refused { reason, .. } => Self::Refused { what, reason: reason.clone() },
@@ -167,7 +178,7 @@ impl StoreError {
             Self::NotFound { .. } => Class::NotFound,
             Self::Denied { .. } => Class::Denied,
             Self::Unavailable { .. } | Self::Busy { .. } => Class::Retryable,
-            Self::Changed { .. } => Class::Integrity,
+            Self::Changed { .. } | Self::Corrupt { .. } => Class::Integrity,
             Self::Local { .. } => Class::Local,
             Self::Untrusted { .. }
             | Self::Exists { .. }
