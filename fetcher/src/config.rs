@@ -10,7 +10,7 @@ use crate::cli::{
     VerifyArgs,
 };
 use crate::connection::Network;
-use crate::credentials::{Environment, MlflowCredentials, PostgresCredentials, S3Settings};
+use crate::credentials::{Environment, GoogleSettings, MlflowCredentials, PostgresCredentials, S3Settings};
 use crate::name::{NameError, VersionRef};
 use crate::reference::ModelRef;
 use crate::signature::SIGNATURE_NAME;
@@ -250,6 +250,7 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
         mlflow: MlflowCredentials::from_environment(environment),
         postgres: PostgresCredentials::from_environment(environment),
         s3: S3Settings::from_environment(environment),
+        google: GoogleSettings::from_environment(environment),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
-use crate::credentials::{MlflowCredentials, PostgresCredentials, S3Settings};
+use crate::credentials::{GoogleSettings, MlflowCredentials, PostgresCredentials, S3Settings};
 use crate::http::{ClientError, few_redirects};
 
 /// How to reach registries and stores.
@@ -27,6 +27,8 @@ pub struct Network {
     pub postgres: PostgresCredentials,
     /// Settings and credentials for S3.
     pub s3: S3Settings,
+    /// Settings and credentials for Google Cloud Storage.
+    pub google: GoogleSettings,
 }
 
 /// The open form of [`Network`]: what every registry and store is reached through.
@@ -43,6 +45,8 @@ pub struct Connection {
     pub postgres: PostgresCredentials,
     /// Settings and credentials for S3.
     pub s3: S3Settings,
+    /// Settings and credentials for Google Cloud Storage.
+    pub google: GoogleSettings,
     /// Where credentials for S3 come from, once a store has found out: they are asked for once per process.
     pub s3_credentials: Arc<OnceLock<AwsCredentialProvider>>,
     /// How certificates are checked.
@@ -64,6 +68,7 @@ impl Network {
             mlflow: self.mlflow.clone(),
             postgres: self.postgres.clone(),
             s3: self.s3.clone(),
+            google: self.google.clone(),
             s3_credentials: Arc::default(),
             tls,
             stall: self.stall,

@@ -14,7 +14,10 @@ use reqwest::RequestBuilder;
 use crate::limits::Limits;
 use crate::store::StoreError;
 
+mod google;
 mod password_file;
+
+pub use google::GoogleSettings;
 
 /// Reads one environment variable; empty counts as unset.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;

@@ -20,8 +20,11 @@ use crate::uri::StoreUri;
 use crate::verify::content_digest::ContentDigest;
 
 pub(crate) mod checksum;
+mod cloud;
 mod error;
 pub mod file;
+#[cfg(feature = "gcs")]
+pub mod gcs;
 pub mod http;
 pub mod mlflow_artifacts;
 pub mod s3;
@@ -159,12 +162,23 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
     Ok(match uri {
         StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
         StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
+        #[cfg(feature = "gcs")]
+        StoreUri::Gcs { bucket, prefix } => Arc::new(gcs::GcsStore::new(bucket, prefix, connection)?),
+        #[cfg(not(feature = "gcs"))]
+        StoreUri::Gcs { .. } => return Err(left_out(uri)),
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
         StoreUri::HttpFile(url) => Arc::new(http::HttpStore::file(url, connection)),
         StoreUri::MlflowArtifacts { server, path } => {
             Arc::new(mlflow_artifacts::MlflowArtifacts::new(server, path, connection))
         }
     })
+}
+
+/// What is said of a kind of store that this build has not.
+#[cfg(not(all(feature = "gcs", feature = "azure")))]
+fn left_out(uri: &StoreUri) -> StoreError {
+    let reason = "this build of the fetcher was made without that kind of store".into();
+    StoreError::Refused { what: uri.to_string(), reason }
 }
 
 /// Opens the store at `uri` for publishing.
@@ -175,6 +189,10 @@ pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn 
     Ok(match uri {
         StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
         StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
+        #[cfg(feature = "gcs")]
+        StoreUri::Gcs { bucket, prefix } => Arc::new(gcs::GcsStore::new(bucket, prefix, connection)?),
+        #[cfg(not(feature = "gcs"))]
+        StoreUri::Gcs { .. } => return Err(left_out(uri)),
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
         StoreUri::HttpFile(_) | StoreUri::MlflowArtifacts { .. } => {
             return Err(StoreError::Refused {

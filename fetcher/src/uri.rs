@@ -29,6 +29,13 @@ pub enum StoreUri {
         /// The prefix without slashes at its ends; empty for the whole bucket.
         prefix: String,
     },
+    /// `gs://bucket/prefix`.
+    Gcs {
+        /// The bucket.
+        bucket: String,
+        /// The prefix without slashes at its ends; empty for the whole bucket.
+        prefix: String,
+    },
     /// `http://` or `https://`. A query, such as a shared access signature, goes with every path below it.
     Http(Url),
     /// One file of a web server, by a URL that is taken to the letter: a presigned one allows no other spelling.
@@ -95,14 +102,14 @@ pub enum UriError {
     },
 }
 
-const STORE_SCHEMES: &str = "file, s3, http or https";
+const STORE_SCHEMES: &str = "file, s3, gs, http or https";
 #[cfg(feature = "postgres")]
 const REGISTRY_SCHEMES: &str =
-    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+http, catalog+https or postgres";
+    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+gs, catalog+http, catalog+https or postgres";
 /// A build without one does not offer it.
 #[cfg(not(feature = "postgres"))]
 const REGISTRY_SCHEMES: &str =
-    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+http or catalog+https";
+    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+gs, catalog+http or catalog+https";
 
 impl FromStr for StoreUri {
     type Err = UriError;
@@ -115,11 +122,12 @@ impl FromStr for StoreUri {
                 path.map_err(|()| UriError::Missing { scheme: "file", part: "absolute path" }).and_then(local)
             }
             "s3" => {
-                let bucket = url.host_str().filter(|bucket| !bucket.is_empty());
-                let bucket = bucket.ok_or(UriError::Missing { scheme: "s3", part: "bucket" })?.to_owned();
-                // Taken from the text as it was written: an object key is not percent-encoded.
-                let prefix = text.splitn(4, '/').nth(3).unwrap_or("").trim_matches('/').to_owned();
+                let (bucket, prefix) = bucket_and_prefix(&url, text, "s3")?;
                 Ok(Self::S3 { bucket, prefix })
+            }
+            "gs" => {
+                let (bucket, prefix) = bucket_and_prefix(&url, text, "gs")?;
+                Ok(Self::Gcs { bucket, prefix })
             }
             "http" | "https" => Ok(Self::Http(url)),
             other => Err(UriError::Scheme { scheme: other.to_owned(), expected: STORE_SCHEMES }),
@@ -148,6 +156,11 @@ impl StoreUri {
                 let (folder, file) = prefix.rsplit_once('/').unwrap_or(("", prefix));
                 let folder = Self::S3 { bucket: bucket.clone(), prefix: folder.to_owned() };
                 Ok((folder, name(file, "s3")?))
+            }
+            Self::Gcs { bucket, prefix } => {
+                let (folder, file) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+                let folder = Self::Gcs { bucket: bucket.clone(), prefix: folder.to_owned() };
+                Ok((folder, name(file, "gs")?))
             }
             Self::Http(url) | Self::HttpFile(url) => {
                 let last = url.path_segments().and_then(|mut segments| segments.next_back());
@@ -210,6 +223,14 @@ impl FromStr for RegistryUri {
     }
 }
 
+/// The parts of a bucket's address. The prefix is taken as it was written: the name of an object is not percent-encoded.
+fn bucket_and_prefix(url: &Url, text: &str, scheme: &'static str) -> Result<(String, String), UriError> {
+    let bucket = url.host_str().filter(|bucket| !bucket.is_empty());
+    let bucket = bucket.ok_or(UriError::Missing { scheme, part: "bucket" })?.to_owned();
+    let prefix = text.splitn(4, '/').nth(3).unwrap_or("").trim_matches('/').to_owned();
+    Ok((bucket, prefix))
+}
+
 /// A local path, which gets into messages as it is.
 pub(crate) fn local(path: PathBuf) -> Result<StoreUri, UriError> {
     match path.to_string_lossy().chars().any(is_harmful) {
@@ -236,6 +257,8 @@ impl fmt::Display for StoreUri {
             Self::File(path) => write!(f, "file://{}", path.display()),
             Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
             Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::Gcs { bucket, prefix } if prefix.is_empty() => write!(f, "gs://{bucket}"),
+            Self::Gcs { bucket, prefix } => write!(f, "gs://{bucket}/{prefix}"),
             Self::Http(url) | Self::HttpFile(url) => Redacted(url).fmt(f),
             Self::MlflowArtifacts { server, path } => {
                 let shown = Redacted(server).to_string();
@@ -294,7 +317,7 @@ mod tests {
     #[test]
     fn unknown_schemes_name_the_known_ones() {
         let error = "ftp://host/x".parse::<StoreUri>().unwrap_err().to_string();
-        assert_eq!(error, "unsupported scheme `ftp`, expected file, s3, http or https");
+        assert_eq!(error, "unsupported scheme `ftp`, expected file, s3, gs, http or https");
         let error = "catalog+ftp://host/x".parse::<RegistryUri>().unwrap_err().to_string();
         assert!(error.starts_with("unsupported scheme `catalog+ftp`, expected mlflow+http"), "{error}");
         assert!("file://relative".parse::<StoreUri>().is_err());

@@ -16,18 +16,18 @@ use crate::limits::Limits;
 use crate::store::StoreError;
 
 /// Whether a request is for a page of a listing.
-pub(super) fn is_asked_for(request: &HttpRequest) -> bool {
+pub(crate) fn is_asked_for(request: &HttpRequest) -> bool {
     let query = request.uri().query().unwrap_or_default();
     request.method() == Method::GET && query.split('&').any(|pair| pair == "list-type=2")
 }
 
 /// Counts the pages of the listing under way.
 #[derive(Debug, Default)]
-pub(super) struct Pages(AtomicUsize);
+pub(crate) struct Pages(AtomicUsize);
 
 impl Pages {
     /// Asks for a page and checks it.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         client: &reqwest::Client,
         request: HttpRequest,
