@@ -104,8 +104,7 @@ pub enum UriError {
 
 const STORE_SCHEMES: &str = "file, s3, gs, http or https";
 #[cfg(feature = "postgres")]
-const REGISTRY_SCHEMES: &str =
-    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+gs, catalog+http, catalog+https or postgres";
+const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+gs, catalog+http, catalog+https or postgres";
 /// A build without one does not offer it.
 #[cfg(not(feature = "postgres"))]
 const REGISTRY_SCHEMES: &str =

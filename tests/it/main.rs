@@ -20,6 +20,7 @@ mod fault_table;
 mod faults;
 mod fetcher;
 mod floods;
+mod gcs;
 mod integrity;
 mod manifests;
 mod memory;

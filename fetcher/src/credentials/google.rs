@@ -14,8 +14,10 @@ use super::Environment;
 pub struct GoogleSettings {
     /// `GOOGLE_APPLICATION_CREDENTIALS`: a file.
     pub credentials: Option<String>,
-    /// `STORAGE_EMULATOR_HOST`: another server, which asks for no credentials unless there are some.
+    /// `STORAGE_EMULATOR_HOST`: another server, which asks for no credentials unless some are spoken of.
     emulator: Option<String>,
+    /// Whether `GCE_METADATA_HOST` says where there are credentials; `object_store` reads it.
+    has_metadata: bool,
     /// `GOOGLE_SKIP_SIGNATURE`: send no credentials.
     skips: bool,
     /// Where credentials come from, once a store has found out: they are asked for once per process.
@@ -31,14 +33,16 @@ impl GoogleSettings {
         Self {
             credentials: environment("GOOGLE_APPLICATION_CREDENTIALS"),
             emulator: environment("STORAGE_EMULATOR_HOST"),
-            skips: environment("GOOGLE_SKIP_SIGNATURE").is_some_and(|skips| skips.eq_ignore_ascii_case("true")),
+            has_metadata: environment("GCE_METADATA_HOST").is_some(),
+            skips: environment("GOOGLE_SKIP_SIGNATURE")
+                .is_some_and(|skips| skips.eq_ignore_ascii_case("true")),
             ..Self::default()
         }
     }
 
     /// Whether requests are to be made without credentials.
     pub fn is_anonymous(&self) -> bool {
-        self.skips || (self.emulator.is_some() && self.credentials.is_none())
+        self.skips || (self.emulator.is_some() && self.credentials.is_none() && !self.has_metadata)
     }
 
     /// The address of the service. That of an emulator may be without its scheme.
@@ -52,7 +56,9 @@ impl GoogleSettings {
             Some(emulator) => format!("http://{emulator}"),
         };
         let url = text.parse::<Url>().ok().filter(|url| url.has_host() && !url.cannot_be_a_base());
-        url.ok_or_else(|| "expected STORAGE_EMULATOR_HOST to be an address such as `http://host:port`".to_owned())
+        url.ok_or_else(|| {
+            "expected STORAGE_EMULATOR_HOST to be an address such as `http://host:port`".to_owned()
+        })
     }
 }
 
@@ -67,7 +73,8 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> GoogleSettings {
-        let find = |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let find =
+            |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         GoogleSettings::from_environment(&find)
     }
 

@@ -73,8 +73,7 @@ impl GcsStore {
     /// The address of the bucket's objects, or of one of them, below `interface`.
     fn url(&self, interface: &[&str], object: Option<&str>, query: &[(&str, &str)]) -> Url {
         let path = ["storage", "v1", "b", self.bucket.as_str(), "o"];
-        let mut url =
-            crate::http::join(&self.endpoint, interface.iter().copied().chain(path).chain(object));
+        let mut url = crate::http::join(&self.endpoint, interface.iter().copied().chain(path).chain(object));
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
@@ -114,10 +113,8 @@ impl GcsStore {
         let response = self.send(self.client.get(url.clone()), what, None).await?;
         let body = read_bounded(response, url, Limits::DEFAULT.document_bytes).await;
         let body = body.map_err(|error| error.renamed(what.to_owned()))?;
-        serde_json::from_slice(&body).map_err(|error| StoreError::Malformed {
-            what: what.to_owned(),
-            reason: error.to_string(),
-        })
+        serde_json::from_slice(&body)
+            .map_err(|error| StoreError::Malformed { what: what.to_owned(), reason: error.to_string() })
     }
 
     async fn object(&self, path: &str, identity: Option<&Identity>) -> Result<Object, StoreError> {

@@ -46,7 +46,8 @@ impl Login {
     }
 
     pub(super) async fn who(&self) -> Result<Who, StoreError> {
-        let Some(provider) = self.provider.as_ref().filter(|_| self.settings.needs_nobody.get().is_none()) else {
+        let Some(provider) = self.provider.as_ref().filter(|_| self.settings.needs_nobody.get().is_none())
+        else {
             return Ok(Who::Nobody);
         };
         match (provider.get_credential().await, &self.settings.credentials) {
