@@ -10,7 +10,9 @@ use crate::cli::{
     VerifyArgs,
 };
 use crate::connection::Network;
-use crate::credentials::{Environment, GoogleSettings, MlflowCredentials, PostgresCredentials, S3Settings};
+use crate::credentials::{
+    AzureSettings, Environment, GoogleSettings, MlflowCredentials, PostgresCredentials, S3Settings,
+};
 use crate::name::{NameError, VersionRef};
 use crate::reference::ModelRef;
 use crate::signature::SIGNATURE_NAME;
@@ -251,6 +253,7 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Network {
         postgres: PostgresCredentials::from_environment(environment),
         s3: S3Settings::from_environment(environment),
         google: GoogleSettings::from_environment(environment),
+        azure: AzureSettings::from_environment(environment),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
-use crate::credentials::{GoogleSettings, MlflowCredentials, PostgresCredentials, S3Settings};
+use crate::credentials::{AzureSettings, GoogleSettings, MlflowCredentials, PostgresCredentials, S3Settings};
 use crate::http::{ClientError, few_redirects};
 
 /// How to reach registries and stores.
@@ -29,6 +29,8 @@ pub struct Network {
     pub s3: S3Settings,
     /// Settings and credentials for Google Cloud Storage.
     pub google: GoogleSettings,
+    /// Settings and credentials for Azure Blob Storage.
+    pub azure: AzureSettings,
 }
 
 /// The open form of [`Network`]: what every registry and store is reached through.
@@ -47,6 +49,8 @@ pub struct Connection {
     pub s3: S3Settings,
     /// Settings and credentials for Google Cloud Storage.
     pub google: GoogleSettings,
+    /// Settings and credentials for Azure Blob Storage.
+    pub azure: AzureSettings,
     /// Where credentials for S3 come from, once a store has found out: they are asked for once per process.
     pub s3_credentials: Arc<OnceLock<AwsCredentialProvider>>,
     /// How certificates are checked.
@@ -69,6 +73,7 @@ impl Network {
             postgres: self.postgres.clone(),
             s3: self.s3.clone(),
             google: self.google.clone(),
+            azure: self.azure.clone(),
             s3_credentials: Arc::default(),
             tls,
             stall: self.stall,

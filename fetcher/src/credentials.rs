@@ -14,9 +14,11 @@ use reqwest::RequestBuilder;
 use crate::limits::Limits;
 use crate::store::StoreError;
 
+mod azure;
 mod google;
 mod password_file;
 
+pub use azure::AzureSettings;
 pub use google::GoogleSettings;
 
 /// Reads one environment variable; empty counts as unset.

@@ -19,6 +19,8 @@ use crate::connection::Connection;
 use crate::uri::StoreUri;
 use crate::verify::content_digest::ContentDigest;
 
+#[cfg(feature = "azure")]
+pub mod azure;
 pub(crate) mod checksum;
 mod cloud;
 mod error;
@@ -164,6 +166,10 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
         #[cfg(feature = "gcs")]
         StoreUri::Gcs { bucket, prefix } => Arc::new(gcs::GcsStore::new(bucket, prefix, connection)?),
+        #[cfg(feature = "azure")]
+        StoreUri::Azure(uri) => Arc::new(azure::AzureStore::new(uri, connection)?),
+        #[cfg(not(feature = "azure"))]
+        StoreUri::Azure(_) => return Err(left_out(uri)),
         #[cfg(not(feature = "gcs"))]
         StoreUri::Gcs { .. } => return Err(left_out(uri)),
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
@@ -191,6 +197,10 @@ pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn 
         StoreUri::S3 { bucket, prefix } => Arc::new(s3::S3Store::new(bucket, prefix, connection)?),
         #[cfg(feature = "gcs")]
         StoreUri::Gcs { bucket, prefix } => Arc::new(gcs::GcsStore::new(bucket, prefix, connection)?),
+        #[cfg(feature = "azure")]
+        StoreUri::Azure(uri) => Arc::new(azure::AzureStore::new(uri, connection)?),
+        #[cfg(not(feature = "azure"))]
+        StoreUri::Azure(_) => return Err(left_out(uri)),
         #[cfg(not(feature = "gcs"))]
         StoreUri::Gcs { .. } => return Err(left_out(uri)),
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),

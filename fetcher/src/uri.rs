@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::redact::Redacted;
 
+pub mod azure;
 #[cfg(feature = "postgres")]
 pub mod database;
 
@@ -36,6 +37,8 @@ pub enum StoreUri {
         /// The prefix without slashes at its ends; empty for the whole bucket.
         prefix: String,
     },
+    /// `az://container/prefix`, or another spelling: see [`azure`].
+    Azure(azure::AzureUri),
     /// `http://` or `https://`. A query, such as a shared access signature, goes with every path below it.
     Http(Url),
     /// One file of a web server, by a URL that is taken to the letter: a presigned one allows no other spelling.
@@ -102,18 +105,20 @@ pub enum UriError {
     },
 }
 
-const STORE_SCHEMES: &str = "file, s3, gs, http or https";
+const STORE_SCHEMES: &str = "file, s3, gs, az, abfss, wasbs, http or https";
 #[cfg(feature = "postgres")]
-const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+gs, catalog+http, catalog+https or postgres";
+const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+gs, catalog+az, catalog+http, catalog+https or postgres";
 /// A build without one does not offer it.
 #[cfg(not(feature = "postgres"))]
-const REGISTRY_SCHEMES: &str =
-    "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+gs, catalog+http or catalog+https";
+const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, catalog+file, catalog+s3, catalog+gs, catalog+az, catalog+http or catalog+https";
 
 impl FromStr for StoreUri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
+        if let Some(place) = azure(text)? {
+            return Ok(Self::Azure(place));
+        }
         let url = parse_without_credentials(text)?;
         match url.scheme() {
             "file" => {
@@ -128,7 +133,8 @@ impl FromStr for StoreUri {
                 let (bucket, prefix) = bucket_and_prefix(&url, text, "gs")?;
                 Ok(Self::Gcs { bucket, prefix })
             }
-            "http" | "https" => Ok(Self::Http(url)),
+            "https" => Ok(azure::AzureUri::from_web(&url).map_or(Self::Http(url), Self::Azure)),
+            "http" => Ok(Self::Http(url)),
             other => Err(UriError::Scheme { scheme: other.to_owned(), expected: STORE_SCHEMES }),
         }
     }
@@ -156,6 +162,10 @@ impl StoreUri {
                 let folder = Self::S3 { bucket: bucket.clone(), prefix: folder.to_owned() };
                 Ok((folder, name(file, "s3")?))
             }
+            Self::Azure(place) => {
+                let (folder, file) = place.prefix.rsplit_once('/').unwrap_or(("", &place.prefix));
+                Ok((Self::Azure(place.at(folder)), name(file, "Azure")?))
+            }
             Self::Gcs { bucket, prefix } => {
                 let (folder, file) = prefix.rsplit_once('/').unwrap_or(("", prefix));
                 let folder = Self::Gcs { bucket: bucket.clone(), prefix: folder.to_owned() };
@@ -179,6 +189,7 @@ impl StoreUri {
     pub fn with_query(&self) -> String {
         match self {
             Self::Http(url) | Self::HttpFile(url) => url.to_string(),
+            Self::Azure(place) => place.with_query(),
             other => other.to_string(),
         }
     }
@@ -222,6 +233,16 @@ impl FromStr for RegistryUri {
     }
 }
 
+/// The place in Azure that is meant, if the scheme is one of Azure's own. What stands before the `@` there is no user.
+fn azure(text: &str) -> Result<Option<azure::AzureUri>, UriError> {
+    if text.chars().any(is_harmful) {
+        return Err(UriError::Characters);
+    }
+    let url: Url = text.parse().map_err(|_| UriError::Malformed)?;
+    let is_azure = matches!(url.scheme(), "az" | "abfs" | "abfss" | "wasb" | "wasbs");
+    is_azure.then(|| azure::AzureUri::with_scheme(&url, text)).transpose()
+}
+
 /// The parts of a bucket's address. The prefix is taken as it was written: the name of an object is not percent-encoded.
 fn bucket_and_prefix(url: &Url, text: &str, scheme: &'static str) -> Result<(String, String), UriError> {
     let bucket = url.host_str().filter(|bucket| !bucket.is_empty());
@@ -256,6 +277,7 @@ impl fmt::Display for StoreUri {
             Self::File(path) => write!(f, "file://{}", path.display()),
             Self::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
             Self::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+            Self::Azure(place) => place.fmt(f),
             Self::Gcs { bucket, prefix } if prefix.is_empty() => write!(f, "gs://{bucket}"),
             Self::Gcs { bucket, prefix } => write!(f, "gs://{bucket}/{prefix}"),
             Self::Http(url) | Self::HttpFile(url) => Redacted(url).fmt(f),
@@ -316,7 +338,7 @@ mod tests {
     #[test]
     fn unknown_schemes_name_the_known_ones() {
         let error = "ftp://host/x".parse::<StoreUri>().unwrap_err().to_string();
-        assert_eq!(error, "unsupported scheme `ftp`, expected file, s3, gs, http or https");
+        assert_eq!(error, "unsupported scheme `ftp`, expected file, s3, gs, az, abfss, wasbs, http or https");
         let error = "catalog+ftp://host/x".parse::<RegistryUri>().unwrap_err().to_string();
         assert!(error.starts_with("unsupported scheme `catalog+ftp`, expected mlflow+http"), "{error}");
         assert!("file://relative".parse::<StoreUri>().is_err());

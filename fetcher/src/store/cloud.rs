@@ -228,11 +228,25 @@ impl HttpService for Service {
                 status if status.is_success() => return Ok(response),
                 // The object has become shorter than it was listed or described.
                 reqwest::StatusCode::RANGE_NOT_SATISFIABLE => StoreError::Changed { what: String::new() },
-                status => crate::http::classify(String::new(), status, response.headers()),
+                status => azure(&response)
+                    .unwrap_or_else(|| crate::http::classify(String::new(), status, response.headers())),
             };
             Err(HttpError::new(HttpErrorKind::Unknown, failure))
         }
         .boxed()
+    }
+}
+
+/// What Azure means where its status says something else.
+fn azure(response: &HttpResponse) -> Option<StoreError> {
+    let what = String::new();
+    match response.headers().get("x-ms-error-code")?.to_str().ok()? {
+        // That a condition does not hold, while a conflict may pass.
+        "BlobAlreadyExists" => Some(StoreError::Changed { what }),
+        code @ "PublicAccessNotPermitted" => {
+            Some(StoreError::Denied { what, status: format!("{}, {code}", response.status()) })
+        }
+        _ => None,
     }
 }
 
