@@ -170,7 +170,7 @@ fn a_long_listing_is_read_page_by_page_and_has_an_end() {
         fetcher.run(&["resolve", "--uri", "gs://models/a"])
     };
     let plan = resolve(&server).expect(0).stdout;
-    assert_eq!(plan.matches("path: ").count(), 10_000, "{}", &plan[..300]);
+    assert_eq!(plan.matches("  store  ").count(), 10_000, "{}", &plan[..300]);
     assert_eq!(server.requests().len(), 10);
 
     let circle = FaultServer::start(move |_, _| page(0, Some(1)));

@@ -6,6 +6,7 @@
 )]
 
 mod argocd;
+mod azure;
 mod canary;
 mod catalog;
 mod cli;

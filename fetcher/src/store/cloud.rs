@@ -60,7 +60,7 @@ impl<T: ObjectStore> Bucket<T> {
             what: self.shown(""),
             reason: error.to_string(),
         })?;
-        let identity = object.e_tag.clone().map(Identity);
+        let identity = object.e_tag.as_deref().map(quoted);
         Ok(RemoteFile { path, size: Some(object.size), identity, checksum: None })
     }
 
@@ -121,7 +121,7 @@ impl<T: ObjectStore> Bucket<T> {
             .map_err(|error| classify(what.clone(), &error))?;
         // A weak ETag, as proxies make them, does not promise the same bytes.
         let strong = answer.meta.e_tag.clone().filter(|etag| !etag.starts_with("W/"));
-        let identity = strong.map(Identity);
+        let identity = strong.as_deref().map(quoted);
         let (starts_at, ends_at) = (answer.range.start, Some(answer.range.end));
         let size = Some(answer.meta.size);
         let chunks = answer.into_stream().map_err(move |error| classify(what.clone(), &error)).boxed();
@@ -182,6 +182,14 @@ impl<T: ObjectStore> Bucket<T> {
             Err(StoreError::NotFound { .. }) => Ok(()),
             other => other,
         }
+    }
+}
+
+/// An ETag as a header has it: Azure leaves out the quotes in its listings.
+fn quoted(etag: &str) -> Identity {
+    match etag.starts_with('"') || etag.starts_with("W/") {
+        true => Identity(etag.to_owned()),
+        false => Identity(format!("\"{etag}\"")),
     }
 }
 
