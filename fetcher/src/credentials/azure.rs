@@ -49,7 +49,11 @@ impl AzureSettings {
         if let Some(text) = environment("AZURE_STORAGE_CONNECTION_STRING") {
             settings.extend(connection_string(&text));
         }
-        Self { settings, ..Self::default() }
+        Self {
+            settings,
+            #[cfg(feature = "azure")]
+            provider: Arc::default(),
+        }
     }
 
     /// The value of a setting.

@@ -1,6 +1,7 @@
 //! Where Google's own clients look for credentials.
 
 use std::fmt;
+#[cfg(feature = "gcs")]
 use std::sync::{Arc, OnceLock};
 
 #[cfg(feature = "gcs")]
@@ -24,6 +25,7 @@ pub struct GoogleSettings {
     #[cfg(feature = "gcs")]
     pub(crate) provider: Arc<OnceLock<GcpCredentialProvider>>,
     /// Set when requests were answered without credentials, where none could be found.
+    #[cfg(feature = "gcs")]
     pub(crate) needs_nobody: Arc<OnceLock<()>>,
 }
 
@@ -36,7 +38,10 @@ impl GoogleSettings {
             has_metadata: environment("GCE_METADATA_HOST").is_some(),
             skips: environment("GOOGLE_SKIP_SIGNATURE")
                 .is_some_and(|skips| skips.eq_ignore_ascii_case("true")),
-            ..Self::default()
+            #[cfg(feature = "gcs")]
+            provider: Arc::default(),
+            #[cfg(feature = "gcs")]
+            needs_nobody: Arc::default(),
         }
     }
 

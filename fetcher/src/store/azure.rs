@@ -66,7 +66,7 @@ impl AzureStore {
         let is_ours = settings.get("account_name").is_none_or(|ours| ours == account);
         let endpoint = settings.get("endpoint").filter(|_| is_ours).map(str::to_owned);
         let endpoint = endpoint.unwrap_or_else(|| format!("https://{host}"));
-        let service = endpoint.parse::<Url>().ok().filter(|url| url.has_host());
+        let service = endpoint.parse::<Url>().ok().filter(Url::has_host);
         let service = service.ok_or_else(|| refused("expected a URL as endpoint of its account".into()))?;
 
         let connector = || Connector(connection.signing_client.clone());
