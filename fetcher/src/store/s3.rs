@@ -18,6 +18,8 @@ use object_store::{ClientOptions, RetryConfig, StaticCredentialProvider};
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue, IF_MATCH};
 
+use url::Url;
+
 use super::cloud::{Bucket, Connector, classify, deepest};
 use super::{Body, ByteRange, Identity, Listing, Store, StoreError, WritableStore, checksum};
 use crate::connection::Connection;
@@ -53,6 +55,9 @@ impl S3Store {
         for (key, value) in connection.s3.settings() {
             builder = builder.with_config(*key, value);
         }
+        if let Some(endpoint) = with_bucket_in_host(&builder, bucket) {
+            builder = builder.with_endpoint(endpoint);
+        }
         let skips = builder.get_config_value(&AmazonS3ConfigKey::SkipSignature);
         let is_anonymous = skips.is_some_and(|skips| skips.eq_ignore_ascii_case("true"));
         if is_anonymous {
@@ -69,6 +74,19 @@ impl S3Store {
         let bucket = Bucket { bucket: Arc::new(bucket), name, prefix: prefix.to_owned() };
         Ok(Self { bucket, client, is_anonymous })
     }
+}
+
+/// The address of a server that wants the bucket in its host name, where the environment has only the server's.
+fn with_bucket_in_host(builder: &AmazonS3Builder, bucket: &str) -> Option<String> {
+    let is_wanted = builder.get_config_value(&AmazonS3ConfigKey::VirtualHostedStyleRequest)?;
+    let mut url: Url = builder.get_config_value(&AmazonS3ConfigKey::Endpoint)?.parse().ok()?;
+    let host = url.host_str()?;
+    if !is_wanted.eq_ignore_ascii_case("true") || host.starts_with(&format!("{bucket}.")) {
+        return None;
+    }
+    let host = format!("{bucket}.{host}");
+    url.set_host(Some(&host)).ok()?;
+    Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn nobody() -> AwsCredential {
