@@ -51,7 +51,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ReferenceArgs {
     /// Registry that knows the model: mlflow+http(s)://host, catalog+file:///dir, catalog+s3://bucket/prefix,
-    /// catalog+http(s)://host/path, postgres://host/database.
+    /// catalog+gs://bucket/prefix, catalog+az://container/prefix, catalog+http(s)://host/path, postgres://host/database.
     #[arg(long, env = "MODEL_REGISTRY", value_name = "URI")]
     pub registry: Option<String>,
     /// Name of the model.
@@ -60,8 +60,8 @@ pub struct ReferenceArgs {
     /// Version, or @alias.
     #[arg(long, env = "MODEL_VERSION", value_name = "VERSION")]
     pub model_version: Option<String>,
-    /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), models:/name/version.
-    /// Name and version are then only labels.
+    /// Address of the model instead of a registry: file://, s3://, gs://, az://, abfss://, wasbs://,
+    /// http(s):// (one file, or a container of Azure), models:/name/version. Name and version are then only labels.
     #[arg(long, env = "MODEL_URI", value_name = "URI")]
     pub uri: Option<String>,
 }

@@ -194,7 +194,7 @@ fn wanted(
 }
 
 fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, ConfigError> {
-    let hint = "publish to catalog+file://, catalog+s3:// or catalog+http(s)://, with a name and a version";
+    let hint = "publish to catalog+file://, catalog+s3://, catalog+gs://, catalog+az:// or catalog+http(s)://, with a name and a version";
     let unusable = |problem: String| ConfigError::Unusable { problem, hint };
     let (catalog, name, version) = match reference(args.reference, environment)? {
         ModelRef::Registered {
