@@ -53,8 +53,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ReferenceArgs {
     /// Registry that knows the model: mlflow+http(s)://host, model-registry+http(s)://host, hf://,
-    /// catalog+file:///dir, catalog+s3://bucket/prefix, catalog+http(s)://host/path, oci://host/path,
-    /// postgres://host/database.
+    /// catalog+file:///dir, catalog+s3://bucket/prefix, catalog+gs://bucket/prefix, catalog+az://container/prefix,
+    /// catalog+http(s)://host/path, oci://host/path, postgres://host/database.
     #[arg(long, env = "MODEL_REGISTRY", value_name = "URI")]
     pub registry: Option<String>,
     /// Name of the model.
@@ -63,8 +63,9 @@ pub struct ReferenceArgs {
     /// Version, or @alias.
     #[arg(long, env = "MODEL_VERSION", value_name = "VERSION")]
     pub model_version: Option<String>,
-    /// Address of the model instead of a registry: file://, s3://, http(s):// (one file), hf://owner/name@revision,
-    /// oci://host/repository:tag, model-registry://name/version, or in MLflow's words models:/name/version, models:/name@alias, models:/m-ID,
+    /// Address of the model instead of a registry: file://, s3://, gs://, az://, abfss://, wasbs://, http(s):// (one
+    /// file, or a container of Azure), oci://host/repository:tag, hf://owner/name@revision,
+    /// model-registry://name/version, or in MLflow's words models:/name/version, models:/name@alias, models:/m-ID,
     /// runs:/RUN/path, mlflow-artifacts:/path. Name and version are then only labels.
     #[arg(long, env = "MODEL_URI", value_name = "URI")]
     pub uri: Option<String>,

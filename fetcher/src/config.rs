@@ -10,7 +10,8 @@ use crate::cli::{
 };
 use crate::connection::Network;
 use crate::credentials::{
-    Environment, HuggingFaceSettings, MlflowSettings, ModelRegistryToken, PostgresCredentials, S3Settings,
+    AzureSettings, Environment, GoogleSettings, HuggingFaceSettings, MlflowSettings, ModelRegistryToken,
+    PostgresCredentials, S3Settings,
 };
 use crate::filter::{Filter, Patterns, Preset};
 use crate::name::{NameError, VersionRef};
@@ -234,7 +235,7 @@ fn filter(args: FilterArgs, environment: Environment<'_>) -> Result<Filter, Conf
 }
 
 fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, ConfigError> {
-    let hint = "publish to catalog+file://, catalog+s3:// or catalog+http(s)://, with a name and a version";
+    let hint = "publish to catalog+file://, catalog+s3://, catalog+gs://, catalog+az:// or catalog+http(s)://, with a name and a version";
     let unusable = |problem: String| ConfigError::Unusable { problem, hint };
     let (catalog, name, version) = match reference(args.reference, false, environment)? {
         ModelRef::Registered {
@@ -296,6 +297,8 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Result<Network, C
         #[cfg(feature = "oci")]
         oci: oci::settings(&fetch.oci, environment)?,
         s3: S3Settings::from_environment(environment),
+        google: GoogleSettings::from_environment(environment),
+        azure: AzureSettings::from_environment(environment),
     })
 }
 

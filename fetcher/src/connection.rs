@@ -8,8 +8,8 @@ use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
 use crate::credentials::{
-    HuggingFaceSettings, MlflowCredentials, MlflowSettings, ModelRegistryToken, PostgresCredentials,
-    S3Settings,
+    AzureSettings, GoogleSettings, HuggingFaceSettings, MlflowCredentials, MlflowSettings,
+    ModelRegistryToken, PostgresCredentials, S3Settings,
 };
 use crate::http::{ClientError, few_redirects};
 
@@ -39,6 +39,10 @@ pub struct Network {
     pub oci: crate::config::oci::OciSettings,
     /// Settings and credentials for S3.
     pub s3: S3Settings,
+    /// Settings and credentials for Google Cloud Storage.
+    pub google: GoogleSettings,
+    /// Settings and credentials for Azure Blob Storage.
+    pub azure: AzureSettings,
 }
 
 /// The open form of [`Network`]: what every registry and store is reached through.
@@ -66,6 +70,10 @@ pub struct Connection {
     pub oci: Arc<crate::store::oci::Access>,
     /// Settings and credentials for S3.
     pub s3: S3Settings,
+    /// Settings and credentials for Google Cloud Storage.
+    pub google: GoogleSettings,
+    /// Settings and credentials for Azure Blob Storage.
+    pub azure: AzureSettings,
     /// Where credentials for S3 come from, once a store has found out: they are asked for once per process.
     pub s3_credentials: Arc<OnceLock<AwsCredentialProvider>>,
     /// How certificates are checked.
@@ -96,6 +104,8 @@ impl Network {
             #[cfg(feature = "oci")]
             oci: Arc::new(crate::store::oci::Access::new(self.oci.clone())),
             s3: self.s3.clone(),
+            google: self.google.clone(),
+            azure: self.azure.clone(),
             s3_credentials: Arc::default(),
             tls,
             stall: self.stall,

@@ -13,13 +13,17 @@ use object_store::aws::AmazonS3ConfigKey;
 use crate::limits::Limits;
 use crate::store::StoreError;
 
+mod azure;
 #[cfg(feature = "oci")]
 pub mod docker;
+mod google;
 pub mod hugging_face;
 mod mlflow;
 mod model_registry;
 mod password_file;
 
+pub use azure::AzureSettings;
+pub use google::GoogleSettings;
 pub use hugging_face::HuggingFaceSettings;
 pub use mlflow::{MlflowCredentials, MlflowSettings, UnreadableCredentials};
 pub use model_registry::ModelRegistryToken;
@@ -76,12 +80,12 @@ impl fmt::Debug for PostgresCredentials {
 pub struct S3Settings(Vec<(AmazonS3ConfigKey, String)>);
 
 /// Variables in the order in which they apply: a later one overrides an earlier one.
-/// The first spellings are MLflow's and KServe's, the rest are the AWS SDKs' and `object_store`'s.
-const S3_VARIABLES: [(&str, &str); 18] = [
+/// The first spellings are KServe's and MLflow's, the rest are the AWS SDKs' and `object_store`'s.
+const S3_VARIABLES: [(&str, &str); 21] = [
+    ("awsAnonymousCredential", "aws_skip_signature"),
+    ("S3_USER_VIRTUAL_BUCKET", "aws_virtual_hosted_style_request"),
     ("MLFLOW_S3_ENDPOINT_URL", "aws_endpoint"),
     ("S3_ENDPOINT_URL", "aws_endpoint"),
-    ("S3_USER_VIRTUAL_BUCKET", "aws_virtual_hosted_style_request"),
-    ("awsAnonymousCredential", "aws_skip_signature"),
     ("AWS_ENDPOINT_URL", "aws_endpoint"),
     ("AWS_ENDPOINT_URL_S3", "aws_endpoint"),
     ("AWS_DEFAULT_REGION", "aws_region"),
@@ -95,24 +99,37 @@ const S3_VARIABLES: [(&str, &str); 18] = [
     ("AWS_ROLE_ARN", "aws_role_arn"),
     ("AWS_ROLE_SESSION_NAME", "aws_role_session_name"),
     ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "aws_container_credentials_relative_uri"),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "aws_container_credentials_full_uri"),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "aws_container_authorization_token_file"),
+    ("AWS_ENDPOINT_URL_STS", "aws_endpoint_url_sts"),
     ("AWS_REQUEST_PAYER", "aws_request_payer"),
 ];
 
 impl S3Settings {
-    /// Reads the variables of the AWS SDKs and of MLflow. Without a key, a role or `AWS_SKIP_SIGNATURE=true`
+    /// Reads the variables of the AWS SDKs, of MLflow and of KServe. Without a key, a role or `AWS_SKIP_SIGNATURE=true`
     /// the instance's metadata service is asked.
     pub fn from_environment(environment: Environment<'_>) -> Self {
         let settings = S3_VARIABLES.iter().filter_map(|(variable, key)| {
             let value = environment(variable)?;
             Some((key.parse().ok()?, value))
         });
-        Self(settings.collect())
+        Self(kserve_endpoint(environment).into_iter().chain(settings).collect())
     }
 
     /// The settings in the order in which they apply.
     pub fn settings(&self) -> &[(AmazonS3ConfigKey, String)] {
         &self.0
     }
+}
+
+/// KServe's host and port, without a scheme.
+fn kserve_endpoint(environment: Environment<'_>) -> Option<(AmazonS3ConfigKey, String)> {
+    let host = environment("S3_ENDPOINT")?;
+    let is_plain =
+        environment("S3_USE_HTTPS").is_some_and(|uses| uses == "0" || uses.eq_ignore_ascii_case("false"));
+    let scheme = if is_plain { "http" } else { "https" };
+    let endpoint = if host.contains("://") { host } else { format!("{scheme}://{host}") };
+    Some((AmazonS3ConfigKey::Endpoint, endpoint))
 }
 
 impl fmt::Debug for S3Settings {
@@ -134,7 +151,11 @@ mod tests {
     #[test]
     fn every_s3_variable_is_understood() {
         let all = S3Settings::from_environment(&|_| Some("true".into()));
-        assert_eq!(all.settings().len(), S3_VARIABLES.len());
+        assert_eq!(all.settings().len(), S3_VARIABLES.len() + 1);
+        let kserve = [("S3_ENDPOINT", "minio:9000"), ("S3_USE_HTTPS", "0")];
+        let endpoint = |pairs| S3Settings::from_environment(&only(pairs)).settings()[0].1.clone();
+        assert_eq!(endpoint(&kserve), "http://minio:9000");
+        assert_eq!(endpoint(&kserve[..1]), "https://minio:9000");
     }
 
     #[test]

@@ -19,9 +19,14 @@ use crate::connection::Connection;
 use crate::uri::StoreUri;
 use crate::verify::content_digest::ContentDigest;
 
+#[cfg(feature = "azure")]
+pub mod azure;
 pub(crate) mod checksum;
+mod cloud;
 mod error;
 pub mod file;
+#[cfg(feature = "gcs")]
+pub mod gcs;
 pub mod http;
 pub mod hugging_face;
 pub mod mlflow_artifacts;
@@ -164,6 +169,14 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         StoreUri::S3 { bucket, prefix, at } => {
             Arc::new(s3::S3Store::new(bucket, prefix, at.as_ref(), connection)?)
         }
+        #[cfg(feature = "gcs")]
+        StoreUri::Gcs { bucket, prefix } => Arc::new(gcs::GcsStore::new(bucket, prefix, connection)?),
+        #[cfg(feature = "azure")]
+        StoreUri::Azure(uri) => Arc::new(azure::AzureStore::new(uri, connection)?),
+        #[cfg(not(feature = "azure"))]
+        StoreUri::Azure(_) => return Err(left_out(uri)),
+        #[cfg(not(feature = "gcs"))]
+        StoreUri::Gcs { .. } => return Err(left_out(uri)),
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
         StoreUri::HttpFile(url) => Arc::new(http::HttpStore::file(url, connection)),
         StoreUri::HuggingFace { hub, repository, commit } => {
@@ -177,6 +190,13 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
     })
 }
 
+/// What is said of a kind of store that this build has not.
+#[cfg(not(all(feature = "gcs", feature = "azure")))]
+fn left_out(uri: &StoreUri) -> StoreError {
+    let reason = "this build of the fetcher was made without that kind of store".into();
+    StoreError::Refused { what: uri.to_string(), reason }
+}
+
 /// Opens the store at `uri` for publishing.
 ///
 /// # Errors
@@ -187,6 +207,14 @@ pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn 
         StoreUri::S3 { bucket, prefix, at } => {
             Arc::new(s3::S3Store::new(bucket, prefix, at.as_ref(), connection)?)
         }
+        #[cfg(feature = "gcs")]
+        StoreUri::Gcs { bucket, prefix } => Arc::new(gcs::GcsStore::new(bucket, prefix, connection)?),
+        #[cfg(feature = "azure")]
+        StoreUri::Azure(uri) => Arc::new(azure::AzureStore::new(uri, connection)?),
+        #[cfg(not(feature = "azure"))]
+        StoreUri::Azure(_) => return Err(left_out(uri)),
+        #[cfg(not(feature = "gcs"))]
+        StoreUri::Gcs { .. } => return Err(left_out(uri)),
         StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
         // Those that hold no folder to write to.
         _ => {

@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::redact::Redacted;
 
+pub mod azure;
 #[cfg(feature = "postgres")]
 pub mod database;
 #[cfg(feature = "oci")]
@@ -33,6 +34,15 @@ pub enum StoreUri {
         /// Which server has it, where a registry says so; else that of the environment.
         at: Option<S3Server>,
     },
+    /// `gs://bucket/prefix`.
+    Gcs {
+        /// The bucket.
+        bucket: String,
+        /// The prefix without slashes at its ends; empty for the whole bucket.
+        prefix: String,
+    },
+    /// `az://container/prefix`, or another spelling: see [`azure`].
+    Azure(azure::AzureUri),
     /// `http://` or `https://`. A query, such as a shared access signature, goes with every path below it.
     Http(Url),
     /// One file of a web server, by a URL that is taken to the letter: a presigned one allows no other spelling.
@@ -143,13 +153,16 @@ pub enum UriError {
     },
 }
 
-const STORE_SCHEMES: &str = "file, s3, http, https or oci";
-const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, hf, oci, postgres, catalog+file, catalog+s3, catalog+http or catalog+https";
+const STORE_SCHEMES: &str = "file, s3, gs, az, abfss, wasbs, http, https or oci";
+const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, hf, oci, postgres, catalog+file, catalog+s3, catalog+gs, catalog+az, catalog+http or catalog+https";
 
 impl FromStr for StoreUri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
+        if let Some(place) = azure(text)? {
+            return Ok(Self::Azure(place));
+        }
         let url = parse_without_credentials(text)?;
         match url.scheme() {
             "file" => {
@@ -157,13 +170,15 @@ impl FromStr for StoreUri {
                 path.map_err(|()| UriError::Missing { scheme: "file", part: "absolute path" }).and_then(local)
             }
             "s3" => {
-                let bucket = url.host_str().filter(|bucket| !bucket.is_empty());
-                let bucket = bucket.ok_or(UriError::Missing { scheme: "s3", part: "bucket" })?.to_owned();
-                // Taken from the text as it was written: an object key is not percent-encoded.
-                let prefix = text.splitn(4, '/').nth(3).unwrap_or("").trim_matches('/').to_owned();
+                let (bucket, prefix) = bucket_and_prefix(&url, text, "s3")?;
                 Ok(Self::S3 { bucket, prefix, at: None })
             }
-            "http" | "https" => Ok(Self::Http(url)),
+            "gs" => {
+                let (bucket, prefix) = bucket_and_prefix(&url, text, "gs")?;
+                Ok(Self::Gcs { bucket, prefix })
+            }
+            "https" => Ok(azure::AzureUri::from_web(&url).map_or(Self::Http(url), Self::Azure)),
+            "http" => Ok(Self::Http(url)),
             #[cfg(feature = "oci")]
             "oci" => text.parse().map(Self::Oci),
             #[cfg(not(feature = "oci"))]
@@ -196,6 +211,15 @@ impl StoreUri {
                 let folder = Self::S3 { bucket, prefix, at };
                 Ok((folder, name(file, "s3")?))
             }
+            Self::Azure(place) => {
+                let (folder, file) = place.prefix.rsplit_once('/').unwrap_or(("", &place.prefix));
+                Ok((Self::Azure(place.at(folder)), name(file, "Azure")?))
+            }
+            Self::Gcs { bucket, prefix } => {
+                let (folder, file) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+                let folder = Self::Gcs { bucket: bucket.clone(), prefix: folder.to_owned() };
+                Ok((folder, name(file, "gs")?))
+            }
             Self::Http(url) | Self::HttpFile(url) => {
                 let last = url.path_segments().and_then(|mut segments| segments.next_back());
                 let last =
@@ -218,6 +242,7 @@ impl StoreUri {
     pub fn with_query(&self) -> String {
         match self {
             Self::Http(url) | Self::HttpFile(url) => url.to_string(),
+            Self::Azure(place) => place.with_query(),
             other => other.to_string(),
         }
     }
@@ -283,6 +308,24 @@ impl FromStr for RegistryUri {
     }
 }
 
+/// The place in Azure that is meant, if the scheme is one of Azure's own. What stands before the `@` there is no user.
+fn azure(text: &str) -> Result<Option<azure::AzureUri>, UriError> {
+    if text.chars().any(is_harmful) {
+        return Err(UriError::Characters);
+    }
+    let url: Url = text.parse().map_err(|_| UriError::Malformed)?;
+    let is_azure = matches!(url.scheme(), "az" | "abfs" | "abfss" | "wasb" | "wasbs");
+    is_azure.then(|| azure::AzureUri::with_scheme(&url, text)).transpose()
+}
+
+/// The parts of a bucket's address. The prefix is taken as it was written: the name of an object is not percent-encoded.
+fn bucket_and_prefix(url: &Url, text: &str, scheme: &'static str) -> Result<(String, String), UriError> {
+    let bucket = url.host_str().filter(|bucket| !bucket.is_empty());
+    let bucket = bucket.ok_or(UriError::Missing { scheme, part: "bucket" })?.to_owned();
+    let prefix = text.splitn(4, '/').nth(3).unwrap_or("").trim_matches('/').to_owned();
+    Ok((bucket, prefix))
+}
+
 /// A local path, which gets into messages as it is.
 pub(crate) fn local(path: PathBuf) -> Result<StoreUri, UriError> {
     match path.to_string_lossy().chars().any(is_harmful) {
@@ -312,6 +355,9 @@ impl fmt::Display for StoreUri {
                 write!(f, "s3://{bucket}{slash}{prefix}")?;
                 at.as_ref().map_or(Ok(()), |at| write!(f, " at {}", Redacted(&at.endpoint)))
             }
+            Self::Azure(place) => place.fmt(f),
+            Self::Gcs { bucket, prefix } if prefix.is_empty() => write!(f, "gs://{bucket}"),
+            Self::Gcs { bucket, prefix } => write!(f, "gs://{bucket}/{prefix}"),
             Self::Http(url) | Self::HttpFile(url) => Redacted(url).fmt(f),
             Self::HuggingFace { hub, repository, commit } => {
                 write!(f, "hf://{repository}@{commit}")?;

@@ -7,6 +7,7 @@
 
 mod archive;
 mod argocd;
+mod azure;
 mod canary;
 mod catalog;
 mod cli;
@@ -22,6 +23,7 @@ mod faults;
 mod fetcher;
 mod filter;
 mod floods;
+mod gcs;
 mod hugging_face;
 mod integrity;
 mod kserve;

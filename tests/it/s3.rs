@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use plimsoll_tests::fault_server::{Answer, FaultServer};
 use plimsoll_tests::s3_server::S3Server;
 
 use crate::fetcher::{Fetcher, digest_by_coreutils, noise, sample_model, tree};
@@ -89,4 +90,42 @@ fn a_bucket_says_no_in_the_same_words_as_everything_else() {
     let dead = format!("http://127.0.0.1:{}", plimsoll_tests::process::free_port());
     let dead = with("AWS_ENDPOINT_URL", &dead).run(&["pull", "--uri", "s3://models/a"]).expect(69);
     assert!(dead.last_words.contains("gave up after 2 attempts"), "{}", dead.last_words);
+}
+
+#[test]
+fn the_settings_of_kserve_are_understood_and_a_proxy_is_used() {
+    let proxy = FaultServer::start(|_, _| Answer::status("404 Not Found"));
+    let kserve = || {
+        Fetcher::new()
+            .with("S3_ENDPOINT", "s3.plimsoll.test")
+            .with("S3_USE_HTTPS", "0")
+            .with("AWS_REGION", "us-east-1")
+            .with("http_proxy", &proxy.url())
+    };
+    kserve().with("awsAnonymousCredential", "True").run(&["pull", "--uri", "s3://models/a"]).expect(66);
+    let payer = kserve().with("AWS_ACCESS_KEY_ID", "id").with("AWS_SECRET_ACCESS_KEY", "canary");
+    let payer = payer.with("S3_USER_VIRTUAL_BUCKET", "True").with("AWS_REQUEST_PAYER", "true");
+    payer.run(&["pull", "--uri", "s3://models/a"]).expect(66);
+    let requests = proxy.requests();
+    let (first, last) = (&requests[0], requests.last().unwrap());
+    assert!(first.target.starts_with("http://s3.plimsoll.test/models?"), "{}", first.target);
+    assert_eq!(first.header("authorization"), None);
+    assert!(last.target.starts_with("http://models.s3.plimsoll.test/"), "{}", last.target);
+    assert_eq!(last.header("x-amz-request-payer"), Some("requester"));
+}
+
+#[test]
+fn a_bucket_is_listed_page_by_page() {
+    let server = server();
+    let folder = server.bucket("models").join("many");
+    for shard in 0..3 {
+        let folder = folder.join(shard.to_string());
+        fs::create_dir_all(&folder).unwrap();
+        for number in 0..400 {
+            fs::write(folder.join(number.to_string()), "").unwrap();
+        }
+    }
+    let fetcher = Fetcher::new().with_all(&server.environment());
+    let plan = fetcher.run(&["resolve", "--uri", "s3://models/many"]).expect(0).stdout;
+    assert!(plan.contains(" in 1200 files"), "{}", &plan[..300]);
 }

@@ -20,8 +20,8 @@ mod python;
 pub use debian::debian_package;
 pub use docker::{Docker, docker};
 pub use python::{
-    Environment, grpc_python, kserve_python, kserve_server_python, manifests_python, metrics_python,
-    mlserver_python, python, signing_python, transfer_python, triton,
+    Environment, azure_python, grpc_python, kserve_python, kserve_server_python, manifests_python,
+    metrics_python, mlserver_python, python, signing_python, transfer_python, triton,
 };
 
 /// Kustomize, which renders the manifests as `kubectl apply -k` and Argo CD do.
@@ -47,6 +47,11 @@ pub fn oras() -> PathBuf {
 /// A stand-in for Google Cloud Storage, by others, with its checksums.
 pub fn fake_gcs_server() -> PathBuf {
     go_program("fake-gcs-server", "github.com/fsouza/fake-gcs-server", "v1.56.1")
+}
+
+/// Microsoft's stand-in for Azure Blob Storage.
+pub fn azurite() -> Command {
+    node_program("azurite", "3.35.0", "dist/src/blob/main.js")
 }
 
 /// Kubernetes, all its parts in one program: the first argument says which. It is built here, which takes some minutes, as there
@@ -126,6 +131,24 @@ fn go_program(name: &str, package: &str, version: &str) -> PathBuf {
         );
     });
     folder.join(name)
+}
+
+/// A program from a package of Node.js. No script of the package runs when it is installed.
+fn node_program(package: &str, version: &str, main: &str) -> Command {
+    let folder = places::tools().join(package);
+    once(package, version, || {
+        assert!(
+            process::on_path("npm"),
+            "expected npm on PATH to install {package}; install Node.js 20 or later"
+        );
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix"])
+            .arg(&folder);
+        process::run(npm.arg(format!("{package}@{version}")));
+    });
+    let mut command = Command::new("node");
+    command.arg(folder.join("node_modules").join(package).join(main));
+    command
 }
 
 /// Runs `install` unless the stamp says that this very `version` of `name` is there already, and in this place: what

@@ -92,6 +92,11 @@ fn below(root: &StoreUri, name: &ModelName, version: &VersionName) -> StoreUri {
             let prefix = format!("{prefix}/{name}/{version}").trim_matches('/').to_owned();
             StoreUri::S3 { bucket: bucket.clone(), prefix, at: at.clone() }
         }
+        StoreUri::Gcs { bucket, prefix } => {
+            let prefix = format!("{prefix}/{name}/{version}").trim_matches('/').to_owned();
+            StoreUri::Gcs { bucket: bucket.clone(), prefix }
+        }
+        StoreUri::Azure(place) => StoreUri::Azure(place.at(&format!("{}/{name}/{version}", place.prefix))),
         StoreUri::Http(url) | StoreUri::HttpFile(url) => {
             let segments = name.as_str().split('/').chain([version.as_str()]);
             StoreUri::Http(crate::http::join(url, segments))

@@ -136,7 +136,7 @@ pub(crate) struct Head<'a> {
 }
 
 impl<'a> Head<'a> {
-    fn of(response: &'a Response) -> Self {
+    pub(crate) fn of(response: &'a Response) -> Self {
         Self { status: response.status(), headers: response.headers(), length: response.content_length() }
     }
 }
@@ -172,7 +172,7 @@ pub(crate) fn span(head: &Head<'_>, url: &Url, asked: ByteRange) -> Result<(u64,
     Ok((got.first, got.size))
 }
 
-fn chunks(
+pub(super) fn chunks(
     response: Response,
     what: String,
 ) -> futures_util::stream::BoxStream<'static, Result<Bytes, StoreError>> {

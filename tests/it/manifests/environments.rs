@@ -32,7 +32,8 @@ pub fn with_components(components: &[String]) -> Vec<Value> {
     let text = format!(
         "nameSuffix: -recommendation\nresources: [../k8s/base]\ncomponents:\n{listed}\
          configMapGenerator:\n\
-         - {{name: model, behavior: merge, literals: [aws_role_arn=arn, aws_region=eu-central-1]}}\n\
+         - {{name: model, behavior: merge, literals: [aws_role_arn=arn, aws_region=eu-central-1, \
+         azure_account=a, azure_tenant_id=t, azure_client_id=c]}}\n\
          - {{name: smoke, literals: [smoke.yaml=requests]}}\n"
     );
     fs::write(overlay.join("kustomization.yaml"), text).unwrap();

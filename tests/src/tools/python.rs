@@ -72,6 +72,11 @@ pub fn signing_python() -> Environment {
     environment("venv-signing", "signing/requirements.txt")
 }
 
+/// The official client of Azure Blob Storage.
+pub fn azure_python() -> Environment {
+    environment("venv-azure", "azure/requirements.txt")
+}
+
 /// The official client of Prometheus, which parses OpenMetrics.
 pub fn metrics_python() -> Environment {
     environment("venv-metrics", "metrics/requirements.txt")

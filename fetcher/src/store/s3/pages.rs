@@ -1,4 +1,4 @@
-//! The pages of a bucket's listing, looked at before the `object_store` crate sees them.
+//! The pages of a bucket's or a container's listing, looked at before the `object_store` crate sees them.
 //!
 //! That crate reads a page as a whole however long it is, takes a page that is not the last for the last one if it
 //! does not say how to go on, and follows pages for as long as there are any. A model would then lack files, or memory
@@ -16,25 +16,26 @@ use crate::limits::Limits;
 use crate::store::StoreError;
 
 /// Whether a request is for a page of a listing.
-pub(super) fn is_asked_for(request: &HttpRequest) -> bool {
+pub(crate) fn is_asked_for(request: &HttpRequest) -> bool {
     let query = request.uri().query().unwrap_or_default();
-    request.method() == Method::GET && query.split('&').any(|pair| pair == "list-type=2")
+    request.method() == Method::GET
+        && query.split('&').any(|pair| pair == "list-type=2" || pair == "comp=list")
 }
 
 /// Counts the pages of the listing under way.
 #[derive(Debug, Default)]
-pub(super) struct Pages(AtomicUsize);
+pub(crate) struct Pages(AtomicUsize);
 
 impl Pages {
     /// Asks for a page and checks it.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         client: &reqwest::Client,
         request: HttpRequest,
     ) -> Result<HttpResponse, HttpError> {
         let (parts, _) = request.into_parts();
         let url: Url = parts.uri.to_string().parse().map_err(unknown)?;
-        let before = url.query_pairs().find(|(name, _)| name == "continuation-token");
+        let before = url.query_pairs().find(|(name, _)| name == "continuation-token" || name == "marker");
         let before = before.map(|(_, token)| token.into_owned());
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
@@ -87,7 +88,9 @@ async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, HttpError> {
 
 /// Whether a page that says there is more says how to go on, and not where it was asked for itself.
 pub(crate) fn check(page: &str, before: Option<&str>) -> Result<(), String> {
-    let next = element(page, "NextContinuationToken").filter(|token| !token.is_empty());
+    // The second is Azure's, which is there, and empty, on the last page.
+    let next = element(page, "NextContinuationToken").or_else(|| element(page, "NextMarker"));
+    let next = next.filter(|token| !token.is_empty());
     let has_more = element(page, "IsTruncated").is_some_and(|value| value.trim() == "true");
     match next {
         None if has_more => Err("the listing is truncated and does not say how to go on".to_owned()),
