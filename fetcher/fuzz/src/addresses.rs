@@ -63,11 +63,19 @@ fn store(uri: &StoreUri) {
             assert_eq!(prefix.trim_matches('/'), prefix);
             assert_eq!(shown.parse::<StoreUri>().as_ref(), Ok(uri), "{shown}");
         }
+        StoreUri::Gcs { bucket, prefix } => {
+            assert!(!bucket.is_empty() && !bucket.contains('/'));
+            assert_eq!(prefix.trim_matches('/'), prefix);
+            assert_eq!(shown.parse::<StoreUri>().as_ref(), Ok(uri), "{shown}");
+        }
+        StoreUri::Azure(place) => assert_eq!(place.prefix.trim_matches('/'), place.prefix, "{shown}"),
         StoreUri::Http(url) => {
             assert!(url.has_host() && url.username().is_empty() && url.password().is_none());
         }
         StoreUri::Oci(_) => assert_eq!(shown.parse::<StoreUri>().as_ref(), Ok(uri), "{shown}"),
-        StoreUri::HttpFile(_) | StoreUri::HuggingFace { .. } | StoreUri::MlflowArtifacts { .. } => panic!("no text says that"),
+        StoreUri::HttpFile(_) | StoreUri::HuggingFace { .. } | StoreUri::MlflowArtifacts { .. } => {
+            panic!("no text says that")
+        }
     }
     if let Ok((folder, name)) = uri.split_file() {
         hold::path(&name);

@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use handoff::text::is_harmful;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -60,7 +61,9 @@ impl AzureUri {
         if url.query_pairs().any(|(key, value)| key == "sr" && value == "b") {
             return None;
         }
+        // What could not be shown as it is stays as it is written, on a web server.
         let path = percent_decode_str(url.path()).decode_utf8().ok()?;
+        let path = (!path.chars().any(is_harmful)).then_some(path)?;
         let path = path.trim_matches('/');
         let (container, prefix) = path.split_once('/').unwrap_or((path, ""));
         let signature = url.query().map(str::to_owned);
