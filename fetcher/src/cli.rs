@@ -172,6 +172,10 @@ pub struct FetchArgs {
     #[cfg(feature = "oci")]
     #[command(flatten)]
     pub oci: OciArgs,
+    /// Headers for the web server that the model's address names, and no other: a file, if it begins with /, else
+    /// `name: value` in each line; prefer a file for secrets [default: those of KServe's variable HOST-headers].
+    #[arg(long, env = "FETCHER_HTTP_HEADERS", value_name = "FILE|LINES", hide_env_values = true)]
+    pub http_headers: Option<String>,
     /// File for the one-line outcome. The default is written to only where it exists, as it does in a Pod.
     #[arg(long, env = "FETCHER_TERMINATION_LOG", value_name = "FILE")]
     pub termination_log: Option<PathBuf>,
@@ -184,7 +188,7 @@ pub struct OciArgs {
     /// OCI registries that are spoken to without TLS, as host or host:port; those on this machine always are.
     #[arg(long, env = "FETCHER_OCI_INSECURE", value_name = "HOST", value_delimiter = ',')]
     pub oci_insecure: Vec<String>,
-    /// Addresses (http(s)://host[:port]) of mirrors that are asked before any OCI registry, or, as
+    /// Addresses, as http(s)://host:port, of mirrors that are asked before any OCI registry, or, as
     /// registry=address, before that one. What they send is verified.
     #[arg(long, env = "FETCHER_OCI_MIRRORS", value_name = "MIRROR", value_delimiter = ',')]
     pub oci_mirrors: Vec<String>,

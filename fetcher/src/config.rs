@@ -2,6 +2,7 @@
 
 use clap::Parser as _;
 use handoff::{Layout, Selection};
+use url::Url;
 
 use crate::archive::Requested;
 use crate::cli::{
@@ -10,14 +11,14 @@ use crate::cli::{
 };
 use crate::connection::Network;
 use crate::credentials::{
-    AzureSettings, Environment, GoogleSettings, HuggingFaceSettings, MlflowSettings, ModelRegistryToken,
-    PostgresCredentials, S3Settings,
+    AzureSettings, Environment, GoogleSettings, HttpSettings, HuggingFaceSettings, MlflowSettings,
+    ModelRegistryToken, PostgresCredentials, S3Settings,
 };
 use crate::filter::{Filter, Patterns, Preset};
 use crate::name::{NameError, VersionRef};
 use crate::reference::ModelRef;
 use crate::signature::SIGNATURE_NAME;
-use crate::uri::{RegistryUri, UriError};
+use crate::uri::{RegistryUri, StoreUri, UriError};
 
 mod job;
 mod kserve;
@@ -101,22 +102,24 @@ pub fn job(cli: Cli, environment: Environment<'_>) -> Result<Job, ConfigError> {
 }
 
 fn pull(args: PullArgs, environment: Environment<'_>) -> Result<Pull, ConfigError> {
+    let wanted = wanted(args.reference, args.filter, &args.pin, args.trust, environment)?;
     Ok(Pull {
-        wanted: wanted(args.reference, args.filter, &args.pin, args.trust, environment)?,
+        network: network(&args.fetch, web_server_of(&wanted.reference), environment)?,
+        wanted,
         layout: Layout::new(args.volume.model_dir, args.volume.state_dir),
         connections: usize::from(args.transfer.connections),
         memory: args.transfer.memory.0,
         slowest: args.transfer.slowest.0,
-        network: network(&args.fetch, environment)?,
         termination_log: termination_log(&args.fetch),
     })
 }
 
 fn resolve(args: ResolveArgs, environment: Environment<'_>) -> Result<Resolve, ConfigError> {
+    let wanted = wanted(args.reference, args.filter, &args.pin, args.trust, environment)?;
     Ok(Resolve {
-        wanted: wanted(args.reference, args.filter, &args.pin, args.trust, environment)?,
+        network: network(&args.fetch, web_server_of(&wanted.reference), environment)?,
+        wanted,
         output: args.output,
-        network: network(&args.fetch, environment)?,
         termination_log: termination_log(&args.fetch),
     })
 }
@@ -264,6 +267,7 @@ fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, C
         let alias = alias.strip_prefix('@').unwrap_or(alias);
         alias.parse().map_err(|source| ConfigError::Name { setting: "--alias", source })
     });
+    let network = network(&args.fetch, web_server(&catalog), environment)?;
     Ok(Publish {
         directory: args.directory,
         catalog,
@@ -272,7 +276,7 @@ fn publish(args: PublishArgs, environment: Environment<'_>) -> Result<Publish, C
         metrics,
         source: source.collect::<Result<_, _>>()?,
         aliases: aliases.collect::<Result<_, _>>()?,
-        network: network(&args.fetch, environment)?,
+        network,
     })
 }
 
@@ -284,8 +288,19 @@ fn key_and_value(flag: &str, pair: &str) -> Result<(String, String), ConfigError
     Ok((key.to_owned(), value.to_owned()))
 }
 
-fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Result<Network, ConfigError> {
+fn network(
+    fetch: &FetchArgs,
+    asked: Option<&Url>,
+    environment: Environment<'_>,
+) -> Result<Network, ConfigError> {
+    let given = fetch.http_headers.as_deref().filter(|given| !given.is_empty());
+    let http = HttpSettings::from_environment(given, asked, environment);
+    let http = http.map_err(|problem| ConfigError::Unusable {
+        problem,
+        hint: "write `name: value` in each line, or as KServe does {\"name\": \"value\"}",
+    })?;
     Ok(Network {
+        http,
         attempts: fetch.retry_attempts,
         deadline: fetch.deadline,
         stall: fetch.stall_timeout,
@@ -300,6 +315,23 @@ fn network(fetch: &FetchArgs, environment: Environment<'_>) -> Result<Network, C
         google: GoogleSettings::from_environment(environment),
         azure: AzureSettings::from_environment(environment),
     })
+}
+
+/// The web server that was asked for by its address, if one was.
+fn web_server_of(reference: &ModelRef) -> Option<&Url> {
+    match reference {
+        ModelRef::Uri { uri, .. } | ModelRef::Registered { registry: RegistryUri::Catalog(uri), .. } => {
+            web_server(uri)
+        }
+        _ => None,
+    }
+}
+
+fn web_server(uri: &StoreUri) -> Option<&Url> {
+    match uri {
+        StoreUri::Http(url) | StoreUri::HttpFile(url) => Some(url),
+        _ => None,
+    }
 }
 
 fn termination_log(fetch: &FetchArgs) -> TerminationLog {

@@ -8,10 +8,10 @@ use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
 use crate::credentials::{
-    AzureSettings, GoogleSettings, HuggingFaceSettings, MlflowCredentials, MlflowSettings,
-    ModelRegistryToken, PostgresCredentials, S3Settings,
+    AzureSettings, GoogleSettings, HttpCredentials, HttpSettings, HuggingFaceSettings, MlflowCredentials,
+    MlflowSettings, ModelRegistryToken, PostgresCredentials, S3Settings,
 };
-use crate::http::{ClientError, few_redirects};
+use crate::http::{ClientError, few_redirects, within_the_origin};
 
 mod mlflow;
 
@@ -28,6 +28,8 @@ pub struct Network {
     pub extra_roots: Vec<(&'static str, PathBuf)>,
     /// Settings and credentials for MLflow.
     pub mlflow: MlflowSettings,
+    /// Headers and passwords for web servers.
+    pub http: HttpSettings,
     /// The token for the Hugging Face Hub.
     pub hugging_face: HuggingFaceSettings,
     /// The token for Kubeflow's model registry.
@@ -59,6 +61,10 @@ pub struct Connection {
     pub mlflow: MlflowCredentials,
     /// How certificates of MLflow's servers are checked, where that is not as elsewhere.
     mlflow_tls: Option<rustls::ClientConfig>,
+    /// Headers and passwords for web servers.
+    pub http: HttpCredentials,
+    /// The HTTP client for requests with such headers. It follows no redirect to another server, where they must not come.
+    pub bound_client: reqwest::Client,
     /// The token for the Hugging Face Hub, if there is one.
     pub hugging_face: Option<String>,
     /// The token for Kubeflow's model registry.
@@ -91,13 +97,15 @@ impl Network {
         let tls = crate::http::tls(&self.extra_roots)?;
         let mlflow_tls = mlflow::tls(&self.mlflow, &self.extra_roots)?;
         let client = crate::http::client(tls.clone(), self.stall, few_redirects())?;
-        let hugging_face = self.hugging_face.open();
+        let (http, hugging_face) = (self.http.open(), self.hugging_face.open());
         Ok(Connection {
             mlflow_client: mlflow::client(&client, mlflow_tls.as_ref(), self.stall)?,
             client,
             signing_client: crate::http::client(tls.clone(), self.stall, Policy::none())?,
             mlflow: self.mlflow.open()?,
             mlflow_tls,
+            http: http.map_err(|(path, source)| ClientError::Credentials { path, source })?,
+            bound_client: crate::http::client(tls.clone(), self.stall, within_the_origin())?,
             hugging_face: hugging_face.map_err(|(path, source)| ClientError::Credentials { path, source })?,
             model_registry: self.model_registry.clone(),
             postgres: self.postgres.clone(),
@@ -125,6 +133,7 @@ impl Connection {
             mlflow_client: mlflow::client(&client, self.mlflow_tls.as_ref(), self.stall)?,
             client,
             signing_client: crate::http::client(self.tls.clone(), self.stall, Policy::none())?,
+            bound_client: crate::http::client(self.tls.clone(), self.stall, within_the_origin())?,
             ..self.clone()
         })
     }

@@ -17,6 +17,7 @@ mod azure;
 #[cfg(feature = "oci")]
 pub mod docker;
 mod google;
+pub mod http;
 pub mod hugging_face;
 mod mlflow;
 mod model_registry;
@@ -24,6 +25,7 @@ mod password_file;
 
 pub use azure::AzureSettings;
 pub use google::GoogleSettings;
+pub use http::{HttpCredentials, HttpSettings};
 pub use hugging_face::HuggingFaceSettings;
 pub use mlflow::{MlflowCredentials, MlflowSettings, UnreadableCredentials};
 pub use model_registry::ModelRegistryToken;

@@ -115,6 +115,17 @@ pub fn few_redirects() -> Policy {
     Policy::limited(Limits::DEFAULT.redirects)
 }
 
+/// The redirects that are followed where what is sent is for one server: few, and only there.
+pub fn within_the_origin() -> Policy {
+    Policy::custom(|attempt| {
+        let asked = attempt.previous().first().map(Url::origin);
+        if attempt.previous().len() > Limits::DEFAULT.redirects || asked != Some(attempt.url().origin()) {
+            return attempt.stop();
+        }
+        attempt.follow()
+    })
+}
+
 /// Builds a client. `stall` is the longest silence that is put up with on an open connection.
 ///
 /// # Errors

@@ -47,6 +47,9 @@ impl Secrets {
             if name.starts_with("STORAGE_") && name.ends_with("_CONFIG") {
                 found.extend(in_storage_config(value));
             }
+            if name.ends_with("-HEADERS") || name == "FETCHER_HTTP_HEADERS" {
+                found.extend(in_headers(value));
+            }
             if has(&ADDRESS_NAMES) {
                 found.extend(in_address(value));
             }
@@ -94,6 +97,17 @@ fn in_address(address: &str) -> Vec<String> {
     let Ok(url) = address.parse::<Url>() else { return Vec::new() };
     let values = url.query_pairs().map(|(_, value)| value.into_owned());
     url.password().into_iter().chain(url.query()).map(str::to_owned).chain(values).collect()
+}
+
+/// The values of headers, in lines or as KServe has them, and what of them is not the name of a scheme.
+fn in_headers(text: &str) -> Vec<String> {
+    let values: Vec<String> = match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+        Ok(pairs) => pairs.into_iter().filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect(),
+        Err(_) => text.lines().filter_map(|line| Some(line.split_once(':')?.1.trim().to_owned())).collect(),
+    };
+    let words = values.iter().filter_map(|value| Some(value.split_once(' ')?.1.to_owned()));
+    let words: Vec<_> = words.collect();
+    values.into_iter().chain(words).collect()
 }
 
 /// The secrets in an entry of KServe's Secret `storage-config`.
@@ -148,6 +162,8 @@ mod tests {
             ("MODEL_URI", "https://host/x?sig=c2lnbmF0dXJl%3D&v=1"),
             ("HTTPS_PROXY", "http://me:proxy-pass@proxy:3128"),
             ("MODEL_REGISTRY", "catalog+https://host/models?sv=shared-access"),
+            ("models.example.com-headers", r#"{"Authorization": "Bearer in-a-header"}"#),
+            ("FETCHER_HTTP_HEADERS", "x-api-key: in-a-line"),
             ("STORAGE_CONFIG", r#"{"access_key_id": "public", "secret_access_key": "of-kserve"}"#),
         ]);
         for secret in [
@@ -161,6 +177,8 @@ mod tests {
             "proxy-pass",
             "shared-access",
             "of-kserve",
+            "in-a-header",
+            "in-a-line",
         ] {
             let text = format!("before {secret} after");
             assert_eq!(known.scrub(&text), format!("before {HIDDEN} after"), "{secret}");

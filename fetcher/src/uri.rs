@@ -41,7 +41,7 @@ pub enum StoreUri {
         /// The prefix without slashes at its ends; empty for the whole bucket.
         prefix: String,
     },
-    /// `az://container/prefix`, or another spelling: see [`azure`].
+    /// `az://container/prefix`, or another spelling: see [`azure::AzureUri`].
     Azure(azure::AzureUri),
     /// `http://` or `https://`. A query, such as a shared access signature, goes with every path below it.
     Http(Url),

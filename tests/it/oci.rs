@@ -11,6 +11,8 @@ use plimsoll_tests::postgres_server::PostgresServer;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod archives;
+
 use crate::fetcher::{Fetcher, Outcome, digest_by_coreutils, noise, sample_model, tree};
 
 const IMAGE: &str = "application/vnd.oci.image.config.v1+json";

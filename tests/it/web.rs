@@ -156,3 +156,58 @@ fn encoded(path: &str) -> String {
         })
         .collect()
 }
+
+#[test]
+fn headers_and_passwords_are_for_the_server_that_they_are_for() {
+    let content = noise(300_000);
+    let elsewhere = {
+        let content = content.clone();
+        FaultServer::start(move |_, request| Answer::file(request, &content, "\"1\""))
+    };
+    let other = elsewhere.url();
+    let server = {
+        let content = content.clone();
+        FaultServer::start(move |_, request| {
+            let key = request.header("x-api-key") == Some("c4n4ry-key");
+            let basic = request.header("authorization") == Some("Basic bWU6YzRuNHJ5LXB3");
+            match request.target.as_str() {
+                "/moved.bin" => Answer::status("302 Found").with("Location", &format!("{other}/moved.bin")),
+                _ if key || basic => Answer::file(request, &content, "\"1\""),
+                _ => Answer::status("401 Unauthorized"),
+            }
+        })
+    };
+    let uri = format!("{}/model.bin", server.url());
+    let headers = tempfile::NamedTempFile::new().unwrap();
+    fs::write(headers.path(), "X-Api-Key: c4n4ry-key\n").unwrap();
+    let netrc = tempfile::NamedTempFile::new().unwrap();
+    fs::write(netrc.path(), "machine 127.0.0.1 login me password c4n4ry-pw\n").unwrap();
+    let known = [
+        Fetcher::new().with("FETCHER_HTTP_HEADERS", "X-Api-Key: c4n4ry-key"),
+        Fetcher::new().with("FETCHER_HTTP_HEADERS", headers.path().to_str().unwrap()),
+        Fetcher::new().with("127.0.0.1-headers", r#"{"x-api-key": "c4n4ry-key"}"#),
+        Fetcher::new().with("NETRC", netrc.path().to_str().unwrap()),
+    ];
+    for fetcher in &known {
+        let done = fetcher.run(&["pull", "--uri", &uri]).expect(0);
+        assert_eq!(tree(&fetcher.model())["model.bin"], content);
+        assert!(!done.stderr.contains("c4n4ry"), "{}", done.stderr);
+    }
+    let refused = Fetcher::new().run(&["pull", "--uri", &uri]).expect(77);
+    let words =
+        format!("model.bin unversioned: cannot list {uri}: access to {uri} was refused (401 Unauthorized)");
+    assert_eq!(refused.last_words, words);
+
+    // A redirect leads away with the password left behind, and not at all with headers that may be anything.
+    let moved = format!("{}/moved.bin", server.url());
+    known[3].run(&["pull", "--uri", &moved]).expect(0);
+    let asked = elsewhere.requests();
+    assert!(!asked.is_empty() && asked.iter().all(|request| request.header("authorization").is_none()));
+    let stopped = known[0].run(&["pull", "--uri", &moved]).expect(64);
+    assert!(stopped.last_words.contains("302 Found"), "{}", stopped.last_words);
+    assert!(elsewhere.requests().iter().all(|request| request.header("x-api-key").is_none()));
+
+    let wrong = Fetcher::new().with("FETCHER_HTTP_HEADERS", "c4n4ry");
+    let wrong = wrong.run(&["pull", "--uri", &uri]).expect(64);
+    assert_eq!(wrong.last_words, "fetcher: --http-headers (FETCHER_HTTP_HEADERS) holds no headers");
+}

@@ -3,12 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::redirect::{Attempt, Policy};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
 
 use crate::credentials::MlflowSettings;
 use crate::http::{self, ClientError};
-use crate::limits::Limits;
 
 const SERVER: &str = "MLFLOW_TRACKING_SERVER_CERT_PATH";
 const CLIENT: &str = "MLFLOW_TRACKING_CLIENT_CERT_PATH";
@@ -54,15 +52,7 @@ pub(super) fn client(
 ) -> Result<reqwest::Client, ClientError> {
     match tls {
         None => Ok(other.clone()),
-        Some(tls) => http::client(tls.clone(), stall, Policy::custom(within_the_server)),
+        // The certificate is shown to that server only.
+        Some(tls) => http::client(tls.clone(), stall, http::within_the_origin()),
     }
-}
-
-/// The certificate is shown to that server only.
-fn within_the_server(attempt: Attempt<'_>) -> reqwest::redirect::Action {
-    let asked = attempt.previous().first().map(url::Url::origin);
-    if attempt.previous().len() > Limits::DEFAULT.redirects || asked != Some(attempt.url().origin()) {
-        return attempt.stop();
-    }
-    attempt.follow()
 }

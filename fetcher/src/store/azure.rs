@@ -1,7 +1,7 @@
 //! Azure Blob Storage, with or without a hierarchical namespace, through the `object_store` crate.
 //!
 //! That crate signs requests and knows where Azure's credentials come from; its HTTP is ours, see
-//! [`cloud`](super::cloud). A blob's content is known by its ETag.
+//! `cloud`. A blob's content is known by its ETag.
 
 use std::path::Path;
 use std::sync::Arc;

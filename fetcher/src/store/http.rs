@@ -22,6 +22,7 @@ use url::Url;
 
 use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError, WritableStore, checksum};
 use crate::connection::Connection;
+use crate::credentials::HttpCredentials;
 use crate::http::{join, send};
 use crate::redact::Redacted;
 use crate::uri::StoreUri;
@@ -31,6 +32,7 @@ pub struct HttpStore {
     root: Url,
     is_file: bool,
     client: reqwest::Client,
+    credentials: HttpCredentials,
     /// Folders that were made, so that each is asked for once.
     made: Mutex<BTreeSet<String>>,
 }
@@ -38,12 +40,21 @@ pub struct HttpStore {
 impl HttpStore {
     /// The folder at `root`, or the file, as long as it is only listed.
     pub fn folder(root: &Url, connection: &Connection) -> Self {
-        Self { root: root.clone(), is_file: false, client: connection.client.clone(), made: Mutex::default() }
+        let credentials = connection.http.clone();
+        let client = match credentials.are_bound_to(root) {
+            true => connection.bound_client.clone(),
+            false => connection.client.clone(),
+        };
+        Self { root: root.clone(), is_file: false, client, credentials, made: Mutex::default() }
     }
 
     /// The file at `url`.
     pub fn file(url: &Url, connection: &Connection) -> Self {
         Self { is_file: true, ..Self::folder(url, connection) }
+    }
+
+    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        self.credentials.apply(self.client.request(method, url.clone()), url)
     }
 
     fn below(&self, path: &SafePath) -> Url {
@@ -61,7 +72,7 @@ impl Store for HttpStore {
                 })?;
             // A GET whose body is dropped: a presigned URL is signed for GET, and not every server knows HEAD.
             let response =
-                send(identity_encoded(self.client.get(self.root.clone())), &self.root, &[]).await?;
+                send(identity_encoded(self.request(Method::GET, &self.root)), &self.root, &[]).await?;
             let (_, size) = span(&Head::of(&response), &self.root, ByteRange::WHOLE)?;
             let headers = response.headers();
             let (identity, checksum) = (identity(headers), checksum::of_whole_object(headers));
@@ -77,7 +88,7 @@ impl Store for HttpStore {
         range: ByteRange,
     ) -> BoxFuture<'a, Result<Body, StoreError>> {
         let url = if self.is_file { self.root.clone() } else { self.below(path) };
-        async move { get(self.client.get(url.clone()), &url, identity, range).await }.boxed()
+        async move { get(self.request(Method::GET, &url), &url, identity, range).await }.boxed()
     }
 }
 
@@ -225,7 +236,7 @@ impl HttpStore {
             }
             // 405 is the answer for a folder that is there.
             let fine = [StatusCode::METHOD_NOT_ALLOWED, StatusCode::NOT_IMPLEMENTED];
-            send(self.client.request(mkcol.clone(), url.clone()), &url, &fine).await?;
+            send(self.request(mkcol.clone(), &url), &url, &fine).await?;
             self.made().insert(url.into());
         }
         Ok(())
@@ -241,7 +252,7 @@ impl WritableStore for HttpStore {
         let url = self.below(path);
         async move {
             self.make_folders(path).await?;
-            let request = self.client.put(url.clone()).header(IF_NONE_MATCH, "*").body(content);
+            let request = self.request(Method::PUT, &url).header(IF_NONE_MATCH, "*").body(content);
             match send(request, &url, &[]).await {
                 Err(StoreError::Changed { what }) => Err(StoreError::Exists { what }),
                 other => other.map(drop),
@@ -258,7 +269,7 @@ impl WritableStore for HttpStore {
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         let url = self.below(path);
         async move {
-            let request = self.client.put(url.clone()).header(IF_MATCH, &expected.0).body(content);
+            let request = self.request(Method::PUT, &url).header(IF_MATCH, &expected.0).body(content);
             send(request, &url, &[]).await.map(drop)
         }
         .boxed()
@@ -271,7 +282,7 @@ impl WritableStore for HttpStore {
             self.make_folders(path).await?;
             let file = tokio::fs::File::open(source).await.map_err(local)?;
             let length = file.metadata().await.map_err(local)?.len();
-            let request = self.client.put(url.clone()).header(CONTENT_LENGTH, length).body(file);
+            let request = self.request(Method::PUT, &url).header(CONTENT_LENGTH, length).body(file);
             send(request, &url, &[]).await.map(drop)
         }
         .boxed()
@@ -279,7 +290,7 @@ impl WritableStore for HttpStore {
 
     fn remove<'a>(&'a self, path: &'a SafePath) -> BoxFuture<'a, Result<(), StoreError>> {
         let url = self.below(path);
-        async move { send(self.client.delete(url.clone()), &url, &[StatusCode::NOT_FOUND]).await.map(drop) }
+        async move { send(self.request(Method::DELETE, &url), &url, &[StatusCode::NOT_FOUND]).await.map(drop) }
             .boxed()
     }
 }

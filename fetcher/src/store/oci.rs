@@ -27,7 +27,7 @@ impl OciStore {
     /// The blobs of `repository`.
     ///
     /// # Errors
-    /// See [`Registry::new`].
+    /// As for a registry.
     pub fn new(repository: &Repository, connection: &Connection) -> Result<Self, StoreError> {
         Ok(Self { registry: Registry::new(repository, connection)? })
     }

@@ -1,7 +1,7 @@
 //! S3 and what speaks its protocol, through the `object_store` crate.
 //!
 //! That crate signs requests and knows where AWS credentials come from; its HTTP is ours, see
-//! [`cloud`](super::cloud).
+//! `cloud`.
 
 use std::path::Path;
 use std::sync::Arc;
