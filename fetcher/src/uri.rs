@@ -258,6 +258,13 @@ impl StoreUri {
         if let Self::Oci(uri) = self {
             return uri.display_name();
         }
+        if let Self::Http(url) = self
+            && url.path().ends_with('/')
+            && let Some(folder) =
+                url.path_segments().and_then(|mut segments| segments.rfind(|segment| !segment.is_empty()))
+        {
+            return folder.to_owned();
+        }
         self.split_file().map_or_else(|_| self.to_string(), |(_, name)| name.as_str().to_owned())
     }
 }

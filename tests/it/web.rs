@@ -1,8 +1,10 @@
 //! Catalogs and files behind real web servers.
 
 use std::fs;
+use std::process::Command;
 
 use plimsoll_tests::fault_server::{Answer, FaultServer};
+use plimsoll_tests::process;
 use plimsoll_tests::web_server::WebServer;
 
 use crate::fetcher::{Fetcher, digest_by_coreutils, noise, sample_model, tree};
@@ -210,4 +212,43 @@ fn headers_and_passwords_are_for_the_server_that_they_are_for() {
     let wrong = Fetcher::new().with("FETCHER_HTTP_HEADERS", "c4n4ry");
     let wrong = wrong.run(&["pull", "--uri", &uri]).expect(64);
     assert_eq!(wrong.last_words, "fetcher: --http-headers (FETCHER_HTTP_HEADERS) holds no headers");
+}
+
+#[test]
+fn a_folder_is_what_its_sums_say() {
+    let (server, model) = (WebServer::nginx(), sample_model());
+    let folder = server.folder().join("models/fraud");
+    fs::create_dir_all(&folder).unwrap();
+    process::run(Command::new("cp").arg("-r").arg(model.path().join(".")).arg(&folder));
+    fs::write(folder.join("not-listed.txt"), "of nobody").unwrap();
+    let names = "find . -type f -not -name not-listed.txt -not -name sums -printf '%P\\0' | xargs -0 sha256sum >sums; \
+                 mv sums SHA256SUMS";
+    process::run(Command::new("sh").args(["-ec", names]).current_dir(&folder));
+    let uri = format!("{}/models/fraud/", server.url());
+
+    let fetcher = Fetcher::new();
+    fetcher.run(&["pull", "--uri", &uri]).expect(0);
+    let mut expected = tree(model.path());
+    expected.insert("SHA256SUMS".into(), fs::read(folder.join("SHA256SUMS")).unwrap());
+    assert_eq!(tree(&fetcher.model()), expected);
+    let receipt = fetcher.receipt();
+    assert_eq!((receipt.integrity, receipt.model.name.as_str()), (handoff::Integrity::Manifest, "fraud"));
+
+    fs::write(folder.join("config.json"), "[]\n").unwrap();
+    let wrong = Fetcher::new().run(&["pull", "--uri", &uri]).expect(65);
+    assert!(
+        wrong.last_words.contains("checksum mismatch on config.json: expected sha256 "),
+        "{}",
+        wrong.last_words
+    );
+    fs::remove_file(folder.join("config.json")).unwrap();
+    let missing = Fetcher::new().run(&["pull", "--uri", &uri]).expect(66);
+    let words = format!("fraud unversioned: cannot list {uri}: {uri}config.json does not exist");
+    assert_eq!(missing.last_words, words);
+    fs::remove_file(folder.join("SHA256SUMS")).unwrap();
+    let bare = Fetcher::new().run(&["pull", "--uri", &uri]).expect(66);
+    assert_eq!(
+        bare.last_words,
+        format!("fraud unversioned: cannot list {uri}: {uri}SHA256SUMS does not exist")
+    );
 }

@@ -1,6 +1,6 @@
 //! A web server as a store: a single file, or a folder whose files are named by a descriptor.
 //!
-//! HTTP has no listing, so a folder can be read from but not listed. Reads go on at an offset with `Range`,
+//! HTTP has no listing, so a folder is what its `SHA256SUMS` says, or what a descriptor names. Reads go on at an offset with `Range`,
 //! pinned by `If-Match` where the server gave a strong ETag; the answer's status and `Content-Range` are checked. A
 //! server that answers a ranged request with the whole file is taken at its word: the body starts at 0. Writing is
 //! `PUT` under conditions, with WebDAV's `MKCOL` for folders where the server wants them.
@@ -26,6 +26,8 @@ use crate::credentials::HttpCredentials;
 use crate::http::{join, send};
 use crate::redact::Redacted;
 use crate::uri::StoreUri;
+
+mod listed;
 
 /// A web server's folder or file.
 pub struct HttpStore {
@@ -65,10 +67,13 @@ impl HttpStore {
 impl Store for HttpStore {
     fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>> {
         async move {
+            if self.root.path().ends_with('/') {
+                return listed::files(self).await.map(Listing::Folder);
+            }
             let (_, path) =
                 StoreUri::Http(self.root.clone()).split_file().map_err(|_| StoreError::Refused {
                     what: Redacted(&self.root).to_string(),
-                    reason: "expected the URL of one file, since HTTP has no listing".into(),
+                    reason: "expected the URL of one file, or of a folder with a `/` at its end".into(),
                 })?;
             // A GET whose body is dropped: a presigned URL is signed for GET, and not every server knows HEAD.
             let response =
