@@ -83,7 +83,7 @@ pub struct S3Settings(Vec<(AmazonS3ConfigKey, String)>);
 
 /// Variables in the order in which they apply: a later one overrides an earlier one.
 /// The first spellings are KServe's and MLflow's, the rest are the AWS SDKs' and `object_store`'s.
-const S3_VARIABLES: [(&str, &str); 21] = [
+const S3_VARIABLES: [(&str, &str); 22] = [
     ("awsAnonymousCredential", "aws_skip_signature"),
     ("S3_USER_VIRTUAL_BUCKET", "aws_virtual_hosted_style_request"),
     ("MLFLOW_S3_ENDPOINT_URL", "aws_endpoint"),
@@ -104,6 +104,7 @@ const S3_VARIABLES: [(&str, &str); 21] = [
     ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "aws_container_credentials_full_uri"),
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "aws_container_authorization_token_file"),
     ("AWS_ENDPOINT_URL_STS", "aws_endpoint_url_sts"),
+    ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "aws_metadata_endpoint"),
     ("AWS_REQUEST_PAYER", "aws_request_payer"),
 ];
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use plimsoll_tests::fault_server::{Answer, FaultServer};
+use plimsoll_tests::fault_server::{Answer, FaultServer, Request};
 use plimsoll_tests::s3_server::S3Server;
 
 use crate::fetcher::{Fetcher, digest_by_coreutils, noise, sample_model, tree};
@@ -128,4 +128,95 @@ fn a_bucket_is_listed_page_by_page() {
     let fetcher = Fetcher::new().with_all(&server.environment());
     let plan = fetcher.run(&["resolve", "--uri", "s3://models/many"]).expect(0).stdout;
     assert!(plan.contains(" in 1200 files"), "{}", &plan[..300]);
+}
+
+/// Who hands out credentials for a while, in all the ways that AWS has, and a bucket with nothing in it.
+fn credentials_of_a_moment(request: &Request) -> Answer {
+    let text = |text: String| Answer { body: text.into_bytes(), ..Answer::status("200 OK") };
+    let session = |id: &str| {
+        text(format!(
+            r#"{{"Code": "Success", "AccessKeyId": "{id}", "SecretAccessKey": "c4n4ry-key", "Token": "c4n4ry-of-{id}",
+                "LastUpdated": "2026-01-01T00:00:00Z", "Expiration": "2099-01-01T00:00:00Z"}}"#
+        ))
+    };
+    let target = request.target.as_str();
+    match target.split('?').next().unwrap() {
+        _ if target.contains("Action=AssumeRoleWithWebIdentity")
+            && target.contains("WebIdentityToken=c4n4ry-web") =>
+        {
+            text(
+                "<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>\
+                 <AccessKeyId>web</AccessKeyId><SecretAccessKey>c4n4ry-key</SecretAccessKey>\
+                 <SessionToken>c4n4ry-of-web</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>\
+                 </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+                    .to_owned(),
+            )
+        }
+        "/latest/api/token" => text("c4n4ry-imds".to_owned()),
+        _ if target.starts_with("/latest/")
+            && request.header("x-aws-ec2-metadata-token") != Some("c4n4ry-imds") =>
+        {
+            Answer::status("401 Unauthorized")
+        }
+        "/latest/meta-data/iam/security-credentials" | "/latest/meta-data/iam/security-credentials/" => {
+            text("role".to_owned())
+        }
+        "/latest/meta-data/iam/security-credentials/role" => session("instance"),
+        "/pod" if request.header("authorization") == Some("c4n4ry-pod") => session("pod"),
+        _ => Answer::status("404 Not Found"),
+    }
+}
+
+#[test]
+fn a_session_is_had_from_whoever_the_environment_names() {
+    let server = FaultServer::start(|_, request| credentials_of_a_moment(request));
+    let folder = tempfile::tempdir().unwrap();
+    let token = |content: &str| {
+        let path = folder.path().join(content);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let s3 = || {
+        let fetcher = Fetcher::new().with("AWS_ENDPOINT_URL", &server.url()).with("AWS_REGION", "eu-1");
+        fetcher.with("FETCHER_RETRY_ATTEMPTS", "1").with("FETCHER_LOG_LEVEL", "trace")
+    };
+    let web = s3()
+        .with("AWS_WEB_IDENTITY_TOKEN_FILE", &token("c4n4ry-web"))
+        .with("AWS_ROLE_ARN", "arn:aws:iam::1:role/models")
+        .with("AWS_ENDPOINT_URL_STS", &server.url());
+    let pod = s3()
+        .with("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{}/pod", server.url()))
+        .with("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &token("c4n4ry-pod"));
+    let instance = s3().with("AWS_EC2_METADATA_SERVICE_ENDPOINT", &server.url());
+    for (id, fetcher) in [("web", web), ("pod", pod), ("instance", instance)] {
+        let missing = fetcher.run(&["pull", "--uri", "s3://bucket/a"]).expect(66);
+        let requests = server.requests();
+        let asked = requests.iter().rfind(|request| request.target.starts_with("/bucket")).unwrap();
+        let signed = asked.header("authorization").unwrap_or_default();
+        assert!(signed.starts_with(&format!("AWS4-HMAC-SHA256 Credential={id}/")), "{id}: {signed}");
+        assert_eq!(asked.header("x-amz-security-token"), Some(format!("c4n4ry-of-{id}").as_str()));
+        assert!(!missing.stderr.contains("c4n4ry"), "{}", missing.stderr);
+    }
+}
+
+#[test]
+fn a_server_of_another_make_is_read_from() {
+    let (server, model) = (S3Server::rclone(), sample_model());
+    server.create_bucket("models");
+    for (name, content) in tree(model.path()) {
+        let path = server.bucket("models").join("a/v1").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    fs::create_dir_all(server.bucket("models").join("a/v1-2")).unwrap();
+    fs::write(server.bucket("models").join("a/v1-2/other.bin"), "another model").unwrap();
+    let fetcher = Fetcher::new().with_all(&server.environment());
+    fetcher.run(&["pull", "--uri", "s3://models/a/v1"]).expect(0);
+    assert_eq!(tree(&fetcher.model()), tree(model.path()));
+    let single = Fetcher::new().with_all(&server.environment());
+    single.run(&["pull", "--uri", "s3://models/a/v1/größe/模型 1.bin"]).expect(0);
+    assert_eq!(tree(&single.model()).into_keys().collect::<Vec<_>>(), ["模型 1.bin"]);
+    let missing =
+        Fetcher::new().with_all(&server.environment()).run(&["pull", "--uri", "s3://models/b"]).expect(66);
+    assert_eq!(missing.last_words, "b unversioned: cannot list s3://models/b: s3://models/b does not exist");
 }

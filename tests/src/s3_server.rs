@@ -50,6 +50,24 @@ impl S3Server {
         Self { _server: server, port, folder }
     }
 
+    /// A server of another make, rclone's, without any bucket. It keeps no checksums.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn rclone() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the buckets");
+        let port = free_port();
+        let mut command = tools::transfer_python().command("rclone");
+        command.args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")]);
+        command.args(["--auth-key", &format!("{ACCESS_KEY},{SECRET_KEY}"), "--vfs-cache-mode", "off"]);
+        command.arg("--dir-cache-time=0").arg(folder.path());
+        let server = Server::start("rclone", &command, Duration::from_secs(30), || {
+            // Whoever does not sign is refused, by a server that is there.
+            http::get(port, "/").is_ok()
+        });
+        Self { _server: server, port, folder }
+    }
+
     /// Makes a bucket: a folder below the server's own.
     ///
     /// # Panics

@@ -19,6 +19,8 @@ use object_store::{
     ClientOptions, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode,
     UpdateVersion, WriteMultipart,
 };
+use reqwest::StatusCode;
+use reqwest::header::{CONTENT_RANGE, RANGE};
 use tokio::io::AsyncReadExt as _;
 
 use super::s3::pages;
@@ -223,7 +225,8 @@ impl HttpService for Service {
         Self: 'async_trait,
     {
         async move {
-            let response = match pages::is_asked_for(&request) {
+            let is_ranged = request.headers().contains_key(RANGE);
+            let mut response = match pages::is_asked_for(&request) {
                 true => self.1.ask(&self.0, request).await?,
                 false => {
                     let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
@@ -232,10 +235,17 @@ impl HttpService for Service {
                     self.0.call(request).await.map_err(unreached)?
                 }
             };
+            // rclone says so of a part: whether it is the one that was asked for is looked at all the same.
+            if is_ranged
+                && response.status() == StatusCode::OK
+                && response.headers().contains_key(CONTENT_RANGE)
+            {
+                *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            }
             let failure = match response.status() {
                 status if status.is_success() => return Ok(response),
                 // The object has become shorter than it was listed or described.
-                reqwest::StatusCode::RANGE_NOT_SATISFIABLE => StoreError::Changed { what: String::new() },
+                StatusCode::RANGE_NOT_SATISFIABLE => StoreError::Changed { what: String::new() },
                 status => azure(&response)
                     .unwrap_or_else(|| crate::http::classify(String::new(), status, response.headers())),
             };
