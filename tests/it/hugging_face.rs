@@ -129,6 +129,18 @@ fn a_token_opens_what_is_gated_and_is_the_hubs_alone() {
     let content = hub.content_requests();
     assert!(!content.is_empty() && content.iter().all(|request| request.header("authorization").is_none()));
 
+    for (fetcher, status) in [
+        (fetcher(&hub), "401 Unauthorized"),
+        (fetcher(&hub).with("HF_TOKEN", "hf_wrong-c4n4ry"), "403 Forbidden"),
+    ] {
+        let refused = fetcher.run(&["pull", "--uri", &uri]).expect(77);
+        let words = format!(
+            "was refused ({status}; a gated model needs its licence accepted, and HF_TOKEN of who did)"
+        );
+        assert!(refused.last_words.ends_with(&words), "{}", refused.last_words);
+        assert!(!refused.stderr.contains("c4n4ry"), "{}", refused.stderr);
+    }
+    hub.hide();
     for fetcher in [fetcher(&hub), fetcher(&hub).with("HF_TOKEN", "hf_wrong-c4n4ry")] {
         let refused = fetcher.run(&["pull", "--uri", &uri]).expect(77);
         let words =

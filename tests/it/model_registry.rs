@@ -177,3 +177,20 @@ fn the_bearer_of_a_token_is_let_in_and_its_lack_is_said() {
     assert!(refused.stderr.contains("hint: check the registry's credentials"), "{}", refused.stderr);
     assert!(!refused.stderr.contains("c4n4ry"), "{}", refused.stderr);
 }
+
+#[test]
+fn a_listing_without_end_is_not_taken_for_a_whole_one() {
+    let server = FaultServer::start(|_, request| {
+        let answer = match request.target.contains("/artifacts") {
+            true => {
+                json!({"items": [{"artifactType": "model-artifact", "uri": "s3://models/x"}], "nextPageToken": "more"})
+            }
+            false => json!({"id": "1", "name": "v1"}),
+        };
+        Answer { body: answer.to_string().into_bytes(), ..Answer::status("200 OK") }.kept()
+    });
+    let registry = format!("model-registry+{}", server.url());
+    let words = Fetcher::new().pull(&registry, NAME, "v1").expect(65).last_words;
+    let expected = "is not usable: it has more than 1000 pages or 100000 entries";
+    assert!(words.ends_with(expected), "{words}");
+}

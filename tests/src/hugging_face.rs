@@ -26,6 +26,8 @@ struct State {
     branches: BTreeMap<String, String>,
     /// Who may read, if not everybody.
     token: Option<String>,
+    /// Whether even the tree is shown to nobody else.
+    hidden: bool,
     /// What is sent instead of a file.
     damaged: Files,
     page: usize,
@@ -90,7 +92,12 @@ impl Hub {
         commit
     }
 
-    /// Lets only the bearer of a token read.
+    /// Shows the tree to nobody but the bearer of the token either.
+    pub fn hide(&self) {
+        lock(&self.state).hidden = true;
+    }
+
+    /// Lets only the bearer of a token read files, while everybody sees which there are.
     pub fn gate(&self, token: &str) {
         lock(&self.state).token = Some(token.to_owned());
     }
@@ -159,6 +166,7 @@ fn found(state: &State, request: &Request) -> Answer {
                              "disabled": false, "downloads": 0, "likes": 0, "tags": [], "siblings": names}),
             )
         }
+        "tree" if !state.hidden => tree(state, files, path, query, request),
         _ if !may_read => {
             refusal(if bearer.is_some() { "403 Forbidden" } else { "401 Unauthorized" }, "GatedRepo")
         }

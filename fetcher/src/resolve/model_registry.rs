@@ -48,6 +48,8 @@ pub(crate) struct Entity {
     /// `LIVE` or `ARCHIVED`.
     #[serde(default)]
     state: String,
+    #[serde(default, rename = "createTimeSinceEpoch")]
+    create_time_since_epoch: String,
     #[serde(default, rename = "customProperties")]
     properties: BTreeMap<String, Property>,
 }
@@ -146,7 +148,9 @@ impl<'a> Registry<'a> {
             VersionRef::Newest => {
                 let newest_first = [("orderBy", "CREATE_TIME"), ("sortOrder", "DESC")];
                 let all = self.all(&["registered_models", &model.id, "versions"], &newest_first).await?;
-                all.into_iter().find(|version: &Entity| version.state != ARCHIVED)
+                let live = all.into_iter().filter(|version: &Entity| version.state != ARCHIVED);
+                // Servers need not sort.
+                live.max_by_key(|version| version.create_time_since_epoch.parse::<u64>().unwrap_or_default())
             }
             VersionRef::Alias(_) => None,
         };
@@ -158,7 +162,7 @@ impl<'a> Registry<'a> {
         })
     }
 
-    /// Every page of a listing.
+    /// Every page of a listing. One without end is an error: what is beyond could be the one that counts.
     async fn all<T: DeserializeOwned>(
         &self,
         path: &[&str],
@@ -172,12 +176,19 @@ impl<'a> Registry<'a> {
             }
             let page: Page<T> = self.ask(path, &query).await.map_err(self.asking())?;
             all.extend(page.items);
-            if page.next_page_token.is_empty() || all.len() > Limits::DEFAULT.files {
+            if page.next_page_token.is_empty() {
+                return Ok(all);
+            }
+            if all.len() > Limits::DEFAULT.files {
                 break;
             }
             token = page.next_page_token;
         }
-        Ok(all)
+        let (files, pages) = (Limits::DEFAULT.files, Limits::DEFAULT.pages);
+        Err(ResolveError::BadDescriptor {
+            what: format!("{} in {}", path.join("/"), self.shown),
+            reason: format!("it has more than {pages} pages or {files} entries"),
+        })
     }
 
     fn asking(&self) -> impl Fn(Failed) -> ResolveError + '_ {

@@ -33,6 +33,18 @@ impl HuggingFaceStore {
     }
 }
 
+/// The hub shows everybody which files a gated model has, and refuses the files.
+fn gated(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Denied { what, status } => {
+            let status =
+                format!("{status}; a gated model needs its licence accepted, and HF_TOKEN of who did");
+            StoreError::Denied { what, status }
+        }
+        other => other,
+    }
+}
+
 impl Store for HuggingFaceStore {
     fn list(&self) -> BoxFuture<'_, Result<Listing, StoreError>> {
         let reason = "its files are named by the hub's tree".to_owned();
@@ -51,7 +63,7 @@ impl Store for HuggingFaceStore {
             if let Some(token) = &self.token {
                 request = request.bearer_auth(token);
             }
-            let body = super::http::get(request, &url, None, range).await?;
+            let body = super::http::get(request, &url, None, range).await.map_err(gated)?;
             // Whichever host answers may have an ETag of its own.
             Ok(Body { identity: None, ..body })
         }
