@@ -97,16 +97,15 @@ impl Network {
         let tls = crate::http::tls(&self.extra_roots)?;
         let mlflow_tls = mlflow::tls(&self.mlflow, &self.extra_roots)?;
         let client = crate::http::client(tls.clone(), self.stall, few_redirects())?;
-        let (http, hugging_face) = (self.http.open(), self.hugging_face.open());
         Ok(Connection {
             mlflow_client: mlflow::client(&client, mlflow_tls.as_ref(), self.stall)?,
             client,
             signing_client: crate::http::client(tls.clone(), self.stall, Policy::none())?,
             mlflow: self.mlflow.open()?,
             mlflow_tls,
-            http: http.map_err(|(path, source)| ClientError::Credentials { path, source })?,
+            http: self.http.open()?,
             bound_client: crate::http::client(tls.clone(), self.stall, within_the_origin())?,
-            hugging_face: hugging_face.map_err(|(path, source)| ClientError::Credentials { path, source })?,
+            hugging_face: self.hugging_face.open()?,
             model_registry: self.model_registry.clone(),
             postgres: self.postgres.clone(),
             #[cfg(feature = "oci")]

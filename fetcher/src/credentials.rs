@@ -4,18 +4,16 @@
 //! types prints its secrets.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use object_store::aws::AmazonS3ConfigKey;
 
-use crate::limits::Limits;
 use crate::store::StoreError;
 
 mod azure;
 #[cfg(feature = "oci")]
 pub mod docker;
+mod file;
 mod google;
 pub mod http;
 pub mod hugging_face;
@@ -24,10 +22,11 @@ mod model_registry;
 mod password_file;
 
 pub use azure::AzureSettings;
+pub use file::UnreadableCredentials;
 pub use google::GoogleSettings;
 pub use http::{HttpCredentials, HttpSettings};
 pub use hugging_face::HuggingFaceSettings;
-pub use mlflow::{MlflowCredentials, MlflowSettings, UnreadableCredentials};
+pub use mlflow::{MlflowCredentials, MlflowSettings};
 pub use model_registry::ModelRegistryToken;
 
 /// Reads one environment variable; empty counts as unset.
@@ -62,12 +61,7 @@ impl PostgresCredentials {
         let (None, Some(path)) = (&self.password, &self.password_file) else {
             return Ok(self.password.clone());
         };
-        let most = Limits::DEFAULT.document_bytes.try_into().unwrap_or(u64::MAX);
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|file| file.take(most).read_to_string(&mut text))
-            .map_err(|source| StoreError::Local { path: path.clone(), source })?;
-        Ok(password_file::find(&text, [host, &port.to_string(), database, &self.user]))
+        Ok(password_file::find(&file::read(path)?, [host, &port.to_string(), database, &self.user]))
     }
 }
 

@@ -53,16 +53,8 @@ pub enum ClientError {
         source: rustls::Error,
     },
     /// A file of credentials cannot be read.
-    #[error("cannot read credentials from {}", path.display())]
-    Credentials {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// Credentials for MLflow cannot be read.
     #[error(transparent)]
-    Mlflow(#[from] UnreadableCredentials),
+    Credentials(#[from] UnreadableCredentials),
     /// The TLS library refused its configuration.
     #[error("cannot set up TLS")]
     Tls(#[from] rustls::Error),

@@ -6,7 +6,7 @@
 //! people want to read its answer.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -27,10 +27,11 @@ const ARGUMENT: &str = "ARGUMENT";
 
 static KNOWN: OnceLock<Secrets> = OnceLock::new();
 /// Those that were read from files since.
-static READ: OnceLock<Secrets> = OnceLock::new();
+/// What was read from files.
+static READ: Mutex<Vec<Secrets>> = Mutex::new(Vec::new());
 
 /// Values that must not be shown, longest first, so that one that holds another goes as a whole.
-#[derive(Default)]
+#[derive(Default, PartialEq, Eq)]
 pub struct Secrets(Vec<String>);
 
 impl Secrets {
@@ -132,16 +133,22 @@ pub fn remember() {
 /// Has a user's password, or a token, that was read from a file searched for as well.
 pub fn remember_login(username: Option<&str>, secret: &str) {
     let basic = username.map(|username| BASE64_STANDARD.encode(format!("{username}:{secret}")));
-    // Fails only where it was done before.
-    let _ = READ.set(Secrets::new(basic.into_iter().chain([secret.to_owned()]).collect()));
+    let secrets = Secrets::new(basic.into_iter().chain([secret.to_owned()]).collect());
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    // Each run, and each try of it, reads the same ones again.
+    if !read.contains(&secrets) {
+        read.push(secrets);
+    }
 }
 
 /// The text without the secrets of this process.
 pub fn scrub(text: &str) -> Cow<'_, str> {
-    let known = [&KNOWN, &READ].into_iter().filter_map(OnceLock::get);
-    known.fold(Cow::Borrowed(text), |text, secrets| match secrets.scrub(&text) {
-        Cow::Borrowed(_) => text,
-        Cow::Owned(scrubbed) => scrubbed.into(),
+    let read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    KNOWN.get().into_iter().chain(read.iter()).fold(Cow::Borrowed(text), |text, secrets| {
+        match secrets.scrub(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(scrubbed) => scrubbed.into(),
+        }
     })
 }
 

@@ -165,19 +165,6 @@ pub trait WritableStore: Store {
 /// [`StoreError::Refused`] when the environment's settings for this kind of store are wrong.
 pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, StoreError> {
     Ok(match uri {
-        StoreUri::File(path) => Arc::new(file::FileStore::new(path)),
-        StoreUri::S3 { bucket, prefix, at } => {
-            Arc::new(s3::S3Store::new(bucket, prefix, at.as_ref(), connection)?)
-        }
-        #[cfg(feature = "gcs")]
-        StoreUri::Gcs { bucket, prefix } => Arc::new(gcs::GcsStore::new(bucket, prefix, connection)?),
-        #[cfg(feature = "azure")]
-        StoreUri::Azure(uri) => Arc::new(azure::AzureStore::new(uri, connection)?),
-        #[cfg(not(feature = "azure"))]
-        StoreUri::Azure(_) => return Err(left_out(uri)),
-        #[cfg(not(feature = "gcs"))]
-        StoreUri::Gcs { .. } => return Err(left_out(uri)),
-        StoreUri::Http(url) => Arc::new(http::HttpStore::folder(url, connection)),
         StoreUri::HttpFile(url) => Arc::new(http::HttpStore::file(url, connection)),
         StoreUri::HuggingFace { hub, repository, commit } => {
             Arc::new(hugging_face::HuggingFaceStore::new(hub, repository, commit, connection))
@@ -187,6 +174,8 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         }
         #[cfg(feature = "oci")]
         StoreUri::Oci(uri) => Arc::new(oci::OciStore::new(&uri.repository, connection)?),
+        // Whatever can be written to can be read.
+        _ => open_writable(uri, connection)?,
     })
 }
 

@@ -177,6 +177,10 @@ fn what_is_not_on_the_hub_is_told_in_a_line() {
     assert_eq!(hint, "looked for a branch, a tag and a commit of all its 40 digits");
     let (words, _) = told("hf://datasets/shop/data", 64);
     assert_eq!(words, "fetcher: --uri (MODEL_URI) names one of the hub's datasets, expected a model");
+    let named = fetcher(&hub).pull("hf://", "datasets/shop/data", "main").expect(64);
+    let words_of_name =
+        "fetcher: --model-name (MODEL_NAME) names one of the hub's datasets, expected a model";
+    assert_eq!(named.last_words, words_of_name);
     let (words, _) = told("hf://shop/a/b", 64);
     assert_eq!(words, "fetcher: --uri (MODEL_URI) names no model of the hub");
     let wrong =

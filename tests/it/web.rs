@@ -1,6 +1,7 @@
 //! Catalogs and files behind real web servers.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use plimsoll_tests::fault_server::{Answer, FaultServer};
@@ -251,4 +252,26 @@ fn a_folder_is_what_its_sums_say() {
         bare.last_words,
         format!("fraud unversioned: cannot list {uri}: {uri}SHA256SUMS does not exist")
     );
+}
+
+#[test]
+fn a_home_of_somebody_else_is_none_of_our_business() {
+    let (server, root) = (WebServer::nginx(), tempfile::tempdir().unwrap());
+    fs::write(server.folder().join("model.bin"), "weights").unwrap();
+    let (home, volume) = (root.path().join("home"), root.path().join("volume"));
+    for (folder, mode) in [(root.path(), 0o755), (&home, 0o700), (&volume, 0o777)] {
+        let _ = fs::create_dir(folder);
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let fetcher = Fetcher::on(&volume).with("HOME", home.to_str().unwrap());
+    let inner = fetcher.command(&["pull", "--uri", &format!("{}/model.bin", server.url())]);
+    // As a container does that runs as any user.
+    let mut nobody = Command::new("setpriv");
+    nobody
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(inner.get_program())
+        .args(inner.get_args());
+    nobody.env_clear().envs(inner.get_envs().map(|(name, value)| (name, value.unwrap())));
+    let outcome = fetcher.outcome(&process::output(&mut nobody)).expect(0);
+    assert_eq!(tree(&fetcher.model())["model.bin"], b"weights", "{}", outcome.stderr);
 }

@@ -119,21 +119,27 @@ fn hub(environment: Environment<'_>) -> Result<Url, ConfigError> {
 
 /// `hf://owner/name[@revision]`, or with `:` as KServe writes it.
 fn on_the_hub(text: &str, environment: Environment<'_>) -> Result<ModelRef, ConfigError> {
-    let hint = "write hf://owner/name, or hf://owner/name@revision for a branch, a tag or a commit";
-    let kind = text.split('/').next().unwrap_or_default();
-    if ["datasets", "spaces"].contains(&kind) {
-        let problem = format!("{URI} names one of the hub's {kind}, expected a model");
-        return Err(ConfigError::Unusable { problem, hint });
-    }
     let (name, revision) = text.split_once(['@', ':']).unwrap_or((text, "main"));
     let named = |source| ConfigError::Name { setting: URI, source };
     let (name, version): (ModelName, VersionName) =
         (name.trim_end_matches('/').parse().map_err(named)?, revision.parse().map_err(named)?);
-    if name.as_str().split('/').count() > 2 {
-        return Err(ConfigError::Unusable { problem: format!("{URI} names no model of the hub"), hint });
-    }
+    is_a_model(&name, URI)?;
     let registry = RegistryUri::HuggingFace(hub(environment)?);
     Ok(ModelRef::Registered { registry, name, version: VersionRef::Named(version) })
+}
+
+/// The hub has other things than models, and names them in the same way.
+fn is_a_model(name: &ModelName, setting: &str) -> Result<(), ConfigError> {
+    let parts: Vec<_> = name.as_str().split('/').collect();
+    let problem = match parts[..] {
+        [kind @ ("datasets" | "spaces"), _, ..] => {
+            format!("{setting} names one of the hub's {kind}, expected a model")
+        }
+        [_] | [_, _] => return Ok(()),
+        _ => format!("{setting} names no model of the hub"),
+    };
+    let hint = "write owner/name, in an address hf://owner/name@revision for a branch, a tag or a commit";
+    Err(ConfigError::Unusable { problem, hint })
 }
 
 /// A model by its name and version in a registry.
@@ -144,6 +150,9 @@ fn named(
     floating: bool,
 ) -> Result<ModelRef, ConfigError> {
     let (name, version) = name_and_version(name, version, floating)?;
+    if let RegistryUri::HuggingFace(_) = registry {
+        is_a_model(&name, NAME)?;
+    }
     #[cfg(feature = "oci")]
     if let RegistryUri::Oci(registry) = &registry {
         let setting = "--model-name or --model-version (MODEL_NAME, MODEL_VERSION)";

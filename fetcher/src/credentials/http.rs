@@ -6,8 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use reqwest::RequestBuilder;
@@ -15,13 +14,14 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use url::{Origin, Url};
 
 use super::Environment;
-use crate::limits::Limits;
+use super::file::{Place, UnreadableCredentials, read};
+use crate::scrub::remember_login;
 
 /// What the environment says, before any file is looked at.
 #[derive(Clone, Default)]
 pub struct HttpSettings {
     headers: Option<(Origin, Headers)>,
-    netrc: Option<PathBuf>,
+    netrc: Option<Place>,
 }
 
 #[derive(Clone)]
@@ -57,8 +57,8 @@ impl HttpSettings {
         asked: Option<&Url>,
         environment: Environment<'_>,
     ) -> Result<Self, String> {
-        let home = || environment("HOME").map(|home| Path::new(&home).join(".netrc"));
-        let netrc = environment("NETRC").map(PathBuf::from).or_else(home);
+        let home = || environment("HOME").map(|home| Place::AtHome(Path::new(&home).join(".netrc")));
+        let netrc = environment("NETRC").map(|path| Place::Named(path.into())).or_else(home);
         let Some(url) = asked else { return Ok(Self { headers: None, netrc }) };
         let of_kserve = format!("{}-headers", url.host_str().unwrap_or_default());
         let none = |variable: &str| format!("{variable} holds no headers");
@@ -78,33 +78,26 @@ impl HttpSettings {
     ///
     /// # Errors
     /// Names the file that cannot be read. There need not be a `.netrc`.
-    pub fn open(&self) -> Result<HttpCredentials, (PathBuf, io::Error)> {
-        let is_absent = |error: &io::Error| {
-            matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-        };
-        let netrc = match self.netrc.as_ref().map(|path| (path, read(path))) {
-            Some((_, Ok(text))) => text,
-            Some((path, Err(error))) if !is_absent(&error) => return Err((path.clone(), error)),
-            _ => String::new(),
-        };
+    pub fn open(&self) -> Result<HttpCredentials, UnreadableCredentials> {
+        let netrc = self.netrc.as_ref().map(Place::read).transpose()?.flatten().unwrap_or_default();
         let headers = match &self.headers {
             None => None,
             Some((origin, Headers::Given(headers))) => Some((origin.clone(), headers.clone())),
             Some((origin, Headers::File(path))) => {
-                let text = read(path).map_err(|error| (path.clone(), error))?;
-                let none = io::Error::new(io::ErrorKind::InvalidData, "it holds no headers");
-                Some((origin.clone(), lines(&text).ok_or((path.clone(), none))?))
+                let text = read(path)?;
+                let source = io::Error::new(io::ErrorKind::InvalidData, "it holds no headers");
+                let none = UnreadableCredentials { path: path.clone(), source };
+                let headers = lines(&text).ok_or(none)?;
+                headers.values().filter_map(|value| value.to_str().ok()).for_each(|value| {
+                    remember_login(None, value);
+                });
+                Some((origin.clone(), headers))
             }
         };
-        Ok(HttpCredentials { headers, machines: machines(&netrc) })
+        let machines = machines(&netrc);
+        machines.iter().for_each(|machine| remember_login(Some(&machine.login), &machine.password));
+        Ok(HttpCredentials { headers, machines })
     }
-}
-
-fn read(path: &Path) -> io::Result<String> {
-    let most = Limits::DEFAULT.document_bytes.try_into().unwrap_or(u64::MAX);
-    let mut text = String::new();
-    File::open(path)?.take(most).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 impl HttpCredentials {
@@ -212,8 +205,11 @@ mod tests {
         assert_eq!(credentials.headers.unwrap().1.len(), 2);
         let refused = given("c4n4ry").map(drop).unwrap_err();
         assert_eq!(refused, "--http-headers (FETCHER_HTTP_HEADERS) holds no headers");
-        let (path, error) = given("/nowhere").unwrap().open().map(drop).unwrap_err();
-        assert_eq!((path.to_str().unwrap(), error.kind()), ("/nowhere", io::ErrorKind::NotFound));
+        let error = given("/nowhere").unwrap().open().map(drop).unwrap_err();
+        assert_eq!(
+            (error.path.to_str().unwrap(), error.source.kind()),
+            ("/nowhere", io::ErrorKind::NotFound)
+        );
     }
 
     #[test]

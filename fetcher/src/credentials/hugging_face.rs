@@ -2,14 +2,13 @@
 //! <https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables>
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use url::Url;
 
 use super::Environment;
-use crate::limits::Limits;
+use super::file::{Place, UnreadableCredentials};
+use crate::scrub::remember_login;
 
 /// Where models are, if the environment does not say otherwise.
 const HUB: &str = "https://huggingface.co";
@@ -19,7 +18,7 @@ const HUB: &str = "https://huggingface.co";
 pub struct HuggingFaceSettings {
     token: Option<String>,
     /// Where a token may lie; the first file that is there counts.
-    files: Vec<PathBuf>,
+    files: Vec<Place>,
 }
 
 impl HuggingFaceSettings {
@@ -27,11 +26,12 @@ impl HuggingFaceSettings {
     pub fn from_environment(environment: Environment<'_>) -> Self {
         let below = |variable: &str, path: &str| Some(Path::new(&environment(variable)?).join(path));
         let files = match environment("HF_TOKEN_PATH") {
-            Some(path) => vec![path.into()],
-            None => [below("HF_HOME", "token"), below("HOME", ".cache/huggingface/token")]
-                .into_iter()
-                .flatten()
-                .collect(),
+            Some(path) => vec![Place::Named(path.into())],
+            None => {
+                let named = below("HF_HOME", "token").map(Place::Named);
+                let at_home = below("HOME", ".cache/huggingface/token").map(Place::AtHome);
+                named.into_iter().chain(at_home).collect()
+            }
         };
         let token = environment("HF_TOKEN").or_else(|| environment("HUGGING_FACE_HUB_TOKEN"));
         Self { token, files }
@@ -41,18 +41,15 @@ impl HuggingFaceSettings {
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn open(&self) -> Result<Option<String>, (PathBuf, io::Error)> {
+    pub fn open(&self) -> Result<Option<String>, UnreadableCredentials> {
         if self.token.is_some() {
             return Ok(self.token.clone());
         }
-        for path in &self.files {
-            let most = Limits::DEFAULT.document_bytes.try_into().unwrap_or(u64::MAX);
-            let mut text = String::new();
-            match File::open(path).and_then(|file| file.take(most).read_to_string(&mut text)) {
-                Ok(_) => return Ok(Some(text.trim().to_owned()).filter(|token| !token.is_empty())),
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-                Err(error) => return Err((path.clone(), error)),
+        for place in &self.files {
+            if let Some(text) = place.read()? {
+                let token = text.trim();
+                remember_login(None, token);
+                return Ok(Some(token.to_owned()).filter(|token| !token.is_empty()));
             }
         }
         Ok(None)

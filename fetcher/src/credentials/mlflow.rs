@@ -6,19 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+
 use std::path::{Path, PathBuf};
 
 use reqwest::RequestBuilder;
 
 use super::Environment;
+use super::file::{Place, UnreadableCredentials, read};
 use crate::scrub::remember_login;
 
 /// Where the kubelet mounts what a Pod may say that it is.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-/// The most bytes that a file of credentials may have.
-const LARGEST: u64 = 1024 * 1024;
 /// Which workspace of the server is asked.
 const WORKSPACE: &str = "X-MLFLOW-WORKSPACE";
 
@@ -29,7 +27,7 @@ pub struct MlflowSettings {
     password: Option<String>,
     token: Option<String>,
     /// `~/.mlflow/credentials`, where there is a home.
-    file: Option<PathBuf>,
+    file: Option<Place>,
     /// The folder of the service account, where that is to be used.
     service_account: Option<PathBuf>,
     /// Whether the service account's namespace is the workspace.
@@ -41,14 +39,6 @@ pub struct MlflowSettings {
     pub client_certificate: Option<PathBuf>,
 }
 
-/// A file of credentials that cannot be read.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot read credentials for MLflow from {}", path.display())]
-pub struct UnreadableCredentials {
-    path: PathBuf,
-    source: io::Error,
-}
-
 impl MlflowSettings {
     /// Reads the variables of MLflow's client.
     pub fn from_environment(environment: Environment<'_>) -> Self {
@@ -58,7 +48,7 @@ impl MlflowSettings {
             username: environment("MLFLOW_TRACKING_USERNAME"),
             password: environment("MLFLOW_TRACKING_PASSWORD"),
             token: environment("MLFLOW_TRACKING_TOKEN"),
-            file: environment("HOME").map(|home| Path::new(&home).join(".mlflow/credentials")),
+            file: environment("HOME").map(|home| Place::AtHome(Path::new(&home).join(".mlflow/credentials"))),
             service_account: auth.starts_with("kubernetes").then(|| SERVICE_ACCOUNT.into()),
             namespaced: auth == "kubernetes-namespaced",
             workspace: trimmed("MLFLOW_WORKSPACE").filter(|workspace| !workspace.is_empty()),
@@ -110,11 +100,8 @@ impl MlflowSettings {
             return Ok(MlflowCredentials { login: token.unwrap_or(Login::ServiceAccount(path)), workspace });
         }
         let (mut username, mut password) = (self.username.clone(), self.password.clone());
-        if let (true, Some(path)) = (username.is_none() || password.is_none(), &self.file) {
-            let text = match read(path) {
-                Err(error) if is_absent(&error.source) => String::new(),
-                other => other?,
-            };
+        if let (true, Some(place)) = (username.is_none() || password.is_none(), &self.file) {
+            let text = place.read()?.unwrap_or_default();
             let find = |key| in_file(&text, key).filter(|value| !value.is_empty());
             username = username.or_else(|| find("mlflow_tracking_username"));
             password = password.or_else(|| find("mlflow_tracking_password"));
@@ -128,18 +115,6 @@ impl MlflowSettings {
         };
         Ok(MlflowCredentials { login, workspace: self.workspace.clone() })
     }
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-fn read(path: &Path) -> Result<String, UnreadableCredentials> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(LARGEST).read_to_string(&mut text))
-        .map_err(|source| UnreadableCredentials { path: path.to_owned(), source })?;
-    Ok(text)
 }
 
 /// A value of the section `mlflow`, else of `DEFAULT`, as Python's `configparser` reads it.
@@ -289,7 +264,7 @@ mod tests {
         fs::create_dir_all(folder.path().join(".mlflow/credentials")).unwrap();
         let pairs = [("HOME", folder.path().to_str().unwrap())];
         let error = MlflowSettings::from_environment(&only(&pairs)).open().unwrap_err();
-        assert!(error.to_string().starts_with("cannot read credentials for MLflow from /"), "{error}");
+        assert!(error.to_string().starts_with("cannot read credentials from /"), "{error}");
     }
 
     #[test]

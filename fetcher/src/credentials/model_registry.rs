@@ -1,12 +1,11 @@
 //! Who to be for Kubeflow's model registry: the bearer of a token.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::PathBuf;
 
 use super::Environment;
-use crate::limits::Limits;
+use super::file::{self, UnreadableCredentials};
+use crate::scrub::remember_login;
 
 /// A token, or the file that has one: a service account's is renewed, so it is read for each run.
 #[derive(Clone, Default)]
@@ -28,13 +27,11 @@ impl ModelRegistryToken {
     ///
     /// # Errors
     /// Names the file that cannot be read.
-    pub fn read(&self) -> Result<Option<String>, (PathBuf, io::Error)> {
+    pub fn read(&self) -> Result<Option<String>, UnreadableCredentials> {
         let (None, Some(path)) = (&self.token, &self.file) else { return Ok(self.token.clone()) };
-        let most = Limits::DEFAULT.document_bytes.try_into().unwrap_or(u64::MAX);
-        let mut text = String::new();
-        let read = File::open(path).and_then(|file| file.take(most).read_to_string(&mut text));
-        read.map_err(|error| (path.clone(), error))?;
-        Ok(Some(text.trim().to_owned()))
+        let token = file::read(path)?.trim().to_owned();
+        remember_login(None, &token);
+        Ok(Some(token))
     }
 }
 

@@ -204,8 +204,7 @@ impl<'a> Registry<'a> {
 
     async fn ask_once<T: DeserializeOwned>(&self, url: &Url) -> Result<T, StoreError> {
         let mut request = self.connection.client.get(url.clone());
-        let token = self.connection.model_registry.read();
-        if let Some(token) = token.map_err(|(path, source)| StoreError::Local { path, source })? {
+        if let Some(token) = self.connection.model_registry.read()? {
             request = request.bearer_auth(token);
         }
         let response = send(request, url, &[StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND]).await?;

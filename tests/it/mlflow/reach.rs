@@ -129,7 +129,7 @@ fn settings_that_are_not_honoured_are_refused_before_anything_is_asked() {
     let refused = fetcher.pull("mlflow+http://127.0.0.1:1", "a", "1").expect(64);
     assert!(
         refused.last_words.starts_with(
-            "a 1: cannot read credentials for MLflow from /var/run/secrets/kubernetes.io/serviceaccount/token: "
+            "a 1: cannot read credentials from /var/run/secrets/kubernetes.io/serviceaccount/token: "
         ),
         "{}",
         refused.last_words
