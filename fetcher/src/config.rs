@@ -10,6 +10,8 @@ use crate::cli::{
     TrustArgs, VerifyArgs,
 };
 use crate::connection::Network;
+#[cfg(feature = "hdfs")]
+use crate::credentials::HdfsSettings;
 use crate::credentials::{
     AzureSettings, Environment, GoogleSettings, HttpSettings, HuggingFaceSettings, MlflowSettings,
     ModelRegistryToken, PostgresCredentials, S3Settings,
@@ -314,6 +316,8 @@ fn network(
         s3: S3Settings::from_environment(environment),
         google: GoogleSettings::from_environment(environment),
         azure: AzureSettings::from_environment(environment),
+        #[cfg(feature = "hdfs")]
+        hdfs: HdfsSettings::from_environment(environment),
     })
 }
 

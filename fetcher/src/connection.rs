@@ -7,6 +7,8 @@ use std::time::Duration;
 use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
+#[cfg(feature = "hdfs")]
+use crate::credentials::HdfsSettings;
 use crate::credentials::{
     AzureSettings, GoogleSettings, HttpCredentials, HttpSettings, HuggingFaceSettings, MlflowCredentials,
     MlflowSettings, ModelRegistryToken, PostgresCredentials, S3Settings,
@@ -45,6 +47,9 @@ pub struct Network {
     pub google: GoogleSettings,
     /// Settings and credentials for Azure Blob Storage.
     pub azure: AzureSettings,
+    /// Settings and credentials for HDFS.
+    #[cfg(feature = "hdfs")]
+    pub hdfs: HdfsSettings,
 }
 
 /// The open form of [`Network`]: what every registry and store is reached through.
@@ -80,8 +85,13 @@ pub struct Connection {
     pub google: GoogleSettings,
     /// Settings and credentials for Azure Blob Storage.
     pub azure: AzureSettings,
+    /// Settings and credentials for HDFS.
+    #[cfg(feature = "hdfs")]
+    pub hdfs: HdfsSettings,
     /// Where credentials for S3 come from, once a store has found out: they are asked for once per process.
     pub s3_credentials: Arc<OnceLock<AwsCredentialProvider>>,
+    /// Whose certificates are trusted.
+    pub roots: Arc<rustls::RootCertStore>,
     /// How certificates are checked.
     pub tls: rustls::ClientConfig,
     /// Longest silence on a connection.
@@ -94,7 +104,8 @@ impl Network {
     /// # Errors
     /// See [`ClientError`].
     pub fn connect(&self) -> Result<Connection, ClientError> {
-        let tls = crate::http::tls(&self.extra_roots)?;
+        let roots = Arc::new(crate::http::roots(&self.extra_roots)?);
+        let tls = crate::http::checked_against(Arc::clone(&roots))?.with_no_client_auth();
         let mlflow_tls = mlflow::tls(&self.mlflow, &self.extra_roots)?;
         let client = crate::http::client(tls.clone(), self.stall, few_redirects())?;
         Ok(Connection {
@@ -113,7 +124,10 @@ impl Network {
             s3: self.s3.clone(),
             google: self.google.clone(),
             azure: self.azure.clone(),
+            #[cfg(feature = "hdfs")]
+            hdfs: self.hdfs.clone(),
             s3_credentials: Arc::default(),
+            roots,
             tls,
             stall: self.stall,
         })

@@ -15,6 +15,8 @@ mod azure;
 pub mod docker;
 mod file;
 mod google;
+#[cfg(feature = "hdfs")]
+pub(crate) mod hdfs;
 pub mod http;
 pub mod hugging_face;
 mod mlflow;
@@ -24,6 +26,8 @@ mod password_file;
 pub use azure::AzureSettings;
 pub use file::UnreadableCredentials;
 pub use google::GoogleSettings;
+#[cfg(feature = "hdfs")]
+pub use hdfs::{HdfsAccess, HdfsSettings};
 pub use http::{HttpCredentials, HttpSettings};
 pub use hugging_face::HuggingFaceSettings;
 pub use mlflow::{MlflowCredentials, MlflowSettings};

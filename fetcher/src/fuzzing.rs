@@ -16,6 +16,8 @@ use crate::name::VersionName;
 use crate::resolve::{catalog, mlflow};
 use crate::signature::bundle::{self, Material};
 use crate::signature::{SignatureError, SignedManifest, statement};
+#[cfg(feature = "hdfs")]
+use crate::store::RemoteFile;
 use crate::store::http::{Head, span};
 use crate::store::mlflow_artifacts::{self, Found};
 use crate::store::s3::pages;
@@ -110,6 +112,24 @@ pub fn oci_challenge(header: &str) -> bool {
 #[cfg(feature = "oci")]
 pub fn docker_login(file: &[u8]) -> Result<bool, String> {
     crate::credentials::docker::find(file, "host", "a").map(|login| login.is_some())
+}
+
+/// The files in a folder of HDFS, and what a NameNode says that it has of one, as its checksum.
+///
+/// # Errors
+/// Why the answer is none, or what it says that went wrong.
+#[cfg(feature = "hdfs")]
+pub fn hdfs(body: &[u8]) -> Result<(Vec<RemoteFile>, Option<ContentDigest>), StoreError> {
+    use crate::store::hdfs::answer::{self, Checksum, Folder, RemoteException};
+    if let Some(exception) = RemoteException::read(body) {
+        return Err(exception.classed("a question".to_owned(), StatusCode::BAD_REQUEST, &HeaderMap::new()));
+    }
+    if let Ok(answer) = answer::read::<Checksum>(body, "a checksum") {
+        return Ok((Vec::new(), answer.file_checksum.digest()));
+    }
+    let files = answer::read::<Folder>(body, "a folder")?.files();
+    let named = files.iter().map(|status| status.named(&status.path_suffix, &status.path_suffix));
+    named.collect::<Result<_, _>>().map(|files| (files, None))
 }
 
 /// Whether a page of a bucket's listing, asked for by the token `before`, is one to go on from.

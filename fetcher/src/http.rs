@@ -63,16 +63,7 @@ pub enum ClientError {
     Http(#[from] reqwest::Error),
 }
 
-/// How certificates are checked: against the bundled roots and those of the files `extra_roots`, each with the setting that
-/// names it.
-///
-/// # Errors
-/// See [`ClientError`].
-pub fn tls(extra_roots: &[(&'static str, PathBuf)]) -> Result<rustls::ClientConfig, ClientError> {
-    Ok(checked_against(roots(extra_roots)?)?.with_no_client_auth())
-}
-
-/// The bundled roots and those of the files `extra`.
+/// Who may vouch for a server: the bundled roots and those of the files `extra`, each with the setting that names it.
 pub(crate) fn roots(extra: &[(&'static str, PathBuf)]) -> Result<rustls::RootCertStore, ClientError> {
     let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     for (setting, path) in extra {
@@ -85,7 +76,7 @@ pub(crate) fn roots(extra: &[(&'static str, PathBuf)]) -> Result<rustls::RootCer
 
 /// A TLS configuration that lacks only who we are.
 pub(crate) fn checked_against(
-    roots: rustls::RootCertStore,
+    roots: impl Into<Arc<rustls::RootCertStore>>,
 ) -> Result<rustls::ConfigBuilder<rustls::ClientConfig, rustls::client::WantsClientCert>, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(rustls::ClientConfig::builder_with_provider(provider)

@@ -27,6 +27,8 @@ mod error;
 pub mod file;
 #[cfg(feature = "gcs")]
 pub mod gcs;
+#[cfg(feature = "hdfs")]
+pub mod hdfs;
 pub mod http;
 pub mod hugging_face;
 pub mod mlflow_artifacts;
@@ -172,6 +174,8 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         StoreUri::MlflowArtifacts { server, path } => {
             Arc::new(mlflow_artifacts::MlflowArtifacts::new(server, path, connection))
         }
+        #[cfg(feature = "hdfs")]
+        StoreUri::Hdfs(uri) => Arc::new(hdfs::HdfsStore::new(uri, connection)?),
         #[cfg(feature = "oci")]
         StoreUri::Oci(uri) => Arc::new(oci::OciStore::new(&uri.repository, connection)?),
         // Whatever can be written to can be read.

@@ -17,8 +17,13 @@ use crate::redact::Redacted;
 pub mod azure;
 #[cfg(feature = "postgres")]
 pub mod database;
+#[cfg(feature = "hdfs")]
+pub mod hdfs;
 #[cfg(feature = "oci")]
 pub mod oci;
+mod registry;
+
+pub use registry::RegistryUri;
 
 /// A place that holds files: a folder, a bucket prefix, a web server's path, or a single file in one of these.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +48,9 @@ pub enum StoreUri {
     },
     /// `az://container/prefix`, or another spelling: see [`azure::AzureUri`].
     Azure(azure::AzureUri),
+    /// `hdfs://path`, or another spelling: see [`hdfs::HdfsUri`].
+    #[cfg(feature = "hdfs")]
+    Hdfs(hdfs::HdfsUri),
     /// `http://` or `https://`. A query, such as a shared access signature, goes with every path below it.
     Http(Url),
     /// One file of a web server, by a URL that is taken to the letter: a presigned one allows no other spelling.
@@ -75,25 +83,6 @@ pub struct S3Server {
     pub endpoint: Url,
     /// The region that requests are signed for.
     pub region: Option<String>,
-}
-
-/// A registry's address, by the scheme of `MODEL_REGISTRY`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RegistryUri {
-    /// `mlflow+http(s)://host[/prefix]`: an MLflow tracking server.
-    Mlflow(Url),
-    /// `model-registry+http(s)://host[/prefix]`: Kubeflow's model registry.
-    ModelRegistry(Url),
-    /// `hf://`: the Hugging Face Hub, at its address.
-    HuggingFace(Url),
-    /// `catalog+<store>`: descriptors beside the weights.
-    Catalog(StoreUri),
-    /// `postgres://host/database`: a view of a metadata database.
-    #[cfg(feature = "postgres")]
-    Postgres(database::DatabaseUri),
-    /// `oci://host[/path]`: an OCI registry.
-    #[cfg(feature = "oci")]
-    Oci(oci::OciRegistry),
 }
 
 /// Why an address was refused. The address is not repeated: it may hold a secret.
@@ -153,13 +142,17 @@ pub enum UriError {
     },
 }
 
-const STORE_SCHEMES: &str = "file, s3, gs, az, abfss, wasbs, http, https or oci";
-const REGISTRY_SCHEMES: &str = "mlflow+http, mlflow+https, model-registry+http, model-registry+https, hf, oci, postgres, catalog+file, catalog+s3, catalog+gs, catalog+az, catalog+http or catalog+https";
+const STORE_SCHEMES: &str = "file, s3, gs, az, abfss, wasbs, hdfs, webhdfs, swebhdfs, http, https or oci";
 
 impl FromStr for StoreUri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
+        // Whose addresses are not URLs as others are come first.
+        #[cfg(feature = "hdfs")]
+        if let Some(place) = hdfs::HdfsUri::read(text)? {
+            return Ok(Self::Hdfs(place));
+        }
         if let Some(place) = azure(text)? {
             return Ok(Self::Azure(place));
         }
@@ -183,6 +176,8 @@ impl FromStr for StoreUri {
             "oci" => text.parse().map(Self::Oci),
             #[cfg(not(feature = "oci"))]
             "oci" => Err(UriError::Feature { feature: "oci" }),
+            #[cfg(not(feature = "hdfs"))]
+            "hdfs" | "webhdfs" | "swebhdfs" => Err(UriError::Feature { feature: "hdfs" }),
             other => Err(UriError::Scheme { scheme: other.to_owned(), expected: STORE_SCHEMES }),
         }
     }
@@ -219,6 +214,11 @@ impl StoreUri {
                 let (folder, file) = prefix.rsplit_once('/').unwrap_or(("", prefix));
                 let folder = Self::Gcs { bucket: bucket.clone(), prefix: folder.to_owned() };
                 Ok((folder, name(file, "gs")?))
+            }
+            #[cfg(feature = "hdfs")]
+            Self::Hdfs(uri) => {
+                let (folder, name) = uri.split_file().ok_or(missing("hdfs"))?;
+                Ok((Self::Hdfs(folder), name))
             }
             Self::Http(url) | Self::HttpFile(url) => {
                 let last = url.path_segments().and_then(|mut segments| segments.next_back());
@@ -266,52 +266,6 @@ impl StoreUri {
             return folder.to_owned();
         }
         self.split_file().map_or_else(|_| self.to_string(), |(_, name)| name.as_str().to_owned())
-    }
-}
-
-impl FromStr for RegistryUri {
-    type Err = UriError;
-
-    fn from_str(text: &str) -> Result<Self, UriError> {
-        let unknown =
-            |scheme: &str| UriError::Scheme { scheme: scheme.to_owned(), expected: REGISTRY_SCHEMES };
-        let (scheme, _) = text.split_once("://").ok_or(UriError::Malformed)?;
-        let server = |inner: &str| match parse_without_credentials(inner)? {
-            url if matches!(url.scheme(), "http" | "https") => Ok(url),
-            _ => Err(unknown(scheme)),
-        };
-        if let Some(inner) = text.strip_prefix("mlflow+") {
-            return server(inner).map(Self::Mlflow);
-        }
-        if let Some(inner) = text.strip_prefix("model-registry+") {
-            return server(inner).map(Self::ModelRegistry);
-        }
-        #[cfg(feature = "oci")]
-        if scheme == "oci" {
-            return text.parse().map(Self::Oci);
-        }
-        #[cfg(not(feature = "oci"))]
-        if scheme == "oci" {
-            return Err(UriError::Feature { feature: "oci" });
-        }
-        #[cfg(not(feature = "postgres"))]
-        if matches!(scheme, "postgres" | "postgresql") {
-            return Err(UriError::Feature { feature: "postgres" });
-        }
-        #[cfg(feature = "postgres")]
-        if matches!(scheme, "postgres" | "postgresql") {
-            return parse_without_credentials(text)?.try_into().map(Self::Postgres);
-        }
-        match text.strip_prefix("catalog+") {
-            // An OCI registry has no folders that descriptors could be in.
-            Some(inner) if !inner.starts_with("oci:") => {
-                inner.parse().map(Self::Catalog).map_err(|error| match error {
-                    UriError::Scheme { .. } => unknown(scheme),
-                    other => other,
-                })
-            }
-            _ => Err(unknown(scheme)),
-        }
     }
 }
 
@@ -363,6 +317,8 @@ impl fmt::Display for StoreUri {
                 at.as_ref().map_or(Ok(()), |at| write!(f, " at {}", Redacted(&at.endpoint)))
             }
             Self::Azure(place) => place.fmt(f),
+            #[cfg(feature = "hdfs")]
+            Self::Hdfs(uri) => uri.fmt(f),
             Self::Gcs { bucket, prefix } if prefix.is_empty() => write!(f, "gs://{bucket}"),
             Self::Gcs { bucket, prefix } => write!(f, "gs://{bucket}/{prefix}"),
             Self::Http(url) | Self::HttpFile(url) => Redacted(url).fmt(f),
@@ -379,26 +335,6 @@ impl fmt::Display for StoreUri {
             }
             #[cfg(feature = "oci")]
             Self::Oci(uri) => uri.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for RegistryUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mlflow(url) => write!(f, "mlflow+{}", Redacted(url).to_string().trim_end_matches('/')),
-            Self::ModelRegistry(url) => {
-                write!(f, "model-registry+{}", Redacted(url).to_string().trim_end_matches('/'))
-            }
-            Self::HuggingFace(hub) => match hub.host_str() {
-                Some("huggingface.co") => f.write_str("hf://"),
-                _ => write!(f, "hf:// at {}", Redacted(hub)),
-            },
-            Self::Catalog(store) => write!(f, "catalog+{store}"),
-            #[cfg(feature = "postgres")]
-            Self::Postgres(database) => database.fmt(f),
-            #[cfg(feature = "oci")]
-            Self::Oci(registry) => registry.fmt(f),
         }
     }
 }

@@ -15,10 +15,12 @@ use crate::skip::say;
 
 mod debian;
 mod docker;
+mod maven;
 mod python;
 
 pub use debian::debian_package;
 pub use docker::{Docker, docker};
+pub use maven::hadoop;
 pub use python::{
     Environment, azure_python, grpc_python, kserve_python, kserve_server_python, manifests_python,
     metrics_python, mlserver_python, python, signing_python, transfer_python, triton,

@@ -72,7 +72,9 @@ fn store(uri: &StoreUri) {
         StoreUri::Http(url) => {
             assert!(url.has_host() && url.username().is_empty() && url.password().is_none());
         }
-        StoreUri::Oci(_) => assert_eq!(shown.parse::<StoreUri>().as_ref(), Ok(uri), "{shown}"),
+        StoreUri::Oci(_) | StoreUri::Hdfs(_) => {
+            assert_eq!(shown.parse::<StoreUri>().as_ref(), Ok(uri), "{shown}")
+        }
         StoreUri::HttpFile(_) | StoreUri::HuggingFace { .. } | StoreUri::MlflowArtifacts { .. } => {
             panic!("no text says that")
         }

@@ -90,6 +90,19 @@ pub fn oci_manifest(data: &[u8]) {
     }
 }
 
+/// What WebHDFS answers.
+pub fn hdfs(data: &[u8]) {
+    match fuzzing::hdfs(data) {
+        Ok((files, checksum)) => {
+            files.iter().for_each(|file| hold::path(&file.path));
+            if let Some(digest) = checksum {
+                assert_eq!(digest.as_bytes().len(), digest.algorithm().bytes());
+            }
+        }
+        Err(error) => hold::error(&error),
+    }
+}
+
 /// A page of a bucket's listing; the first line is the token that it was asked for by.
 pub fn s3_page(data: &[u8]) {
     let (before, page) = first_line(data);

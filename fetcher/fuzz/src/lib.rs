@@ -24,6 +24,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("certificates", signatures::certificates),
     ("checksums", answers::checksums),
     ("descriptor", documents::descriptor),
+    ("hdfs", answers::hdfs),
     ("journal", volume::journal),
     ("memory_limit", volume::memory_limit),
     ("mlflow_artifacts", answers::mlflow_artifacts),

@@ -1,17 +1,21 @@
 //! What KServe tells a storage initializer by its environment in words of its own, in the words of everybody else.
 //!
 //! `STORAGE_CONFIG` is one entry of the Secret `storage-config`, as JSON: an address and credentials, which KServe's own
-//! initializer turns into the variables of the AWS SDKs. `STORAGE_OVERRIDE_CONFIG` has what an `InferenceService` says
+//! initializer turns into the variables of the AWS SDKs, or into the keys of its Secret for HDFS. `STORAGE_OVERRIDE_CONFIG` has what an `InferenceService` says
 //! otherwise. `CA_BUNDLE_CONFIGMAP_NAME` says that certificate authorities are mounted.
 //! <https://github.com/kserve/kserve/blob/master/python/storage/kserve_storage/kserve_storage.py>
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+#[cfg(feature = "hdfs")]
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::Value;
 
 use super::ConfigError;
 use crate::credentials::Environment;
+#[cfg(feature = "hdfs")]
+use crate::credentials::hdfs;
 
 const CONFIG: &str = "STORAGE_CONFIG";
 const OVERRIDE: &str = "STORAGE_OVERRIDE_CONFIG";
@@ -25,6 +29,11 @@ const S3: [(&str, &str); 7] = [
     ("verify_ssl", "S3_VERIFY_SSL"),
     ("anonymous", "awsAnonymousCredential"),
 ];
+/// The types that an entry may have.
+#[cfg(feature = "hdfs")]
+const TYPES: &str = "`s3`, `hdfs` or `webhdfs`";
+#[cfg(not(feature = "hdfs"))]
+const TYPES: &str = "`s3`";
 const CA_BUNDLE: &str = "AWS_CA_BUNDLE";
 /// Where KServe mounts its authorities, if it does not say.
 const CA_FOLDER: &str = "/etc/ssl/custom-certs";
@@ -49,10 +58,20 @@ pub(super) fn variables(environment: Environment<'_>) -> Result<BTreeMap<&'stati
         Some("s3") => {
             variables.extend(S3.into_iter().filter_map(|(key, variable)| Some((variable, text(key)?))));
         }
+        #[cfg(feature = "hdfs")]
+        Some("hdfs" | "webhdfs") => {
+            for (key, variable) in hdfs::KEYS {
+                let value = match (text(key), hdfs::FILES.contains(&key)) {
+                    (Some(value), true) => Some(decoded(key, &value)?),
+                    (value, _) => value,
+                };
+                variables.extend(value.map(|value| (variable, value)));
+            }
+        }
         Some(other) => {
             return Err(ConfigError::Unusable {
-                problem: format!("{CONFIG} has the type `{}`, expected `s3`", other.escape_debug()),
-                hint: "models on HDFS cannot be fetched; put them into an object store",
+                problem: format!("{CONFIG} has the type `{}`, expected {TYPES}", other.escape_debug()),
+                hint: "other stores are given credentials by variables of their own, see README.md",
             });
         }
     }
@@ -64,6 +83,16 @@ pub(super) fn variables(environment: Environment<'_>) -> Result<BTreeMap<&'stati
         variables.insert(CA_BUNDLE, Path::new(&folder).join(CA_FILE).display().to_string());
     }
     Ok(variables)
+}
+
+/// What a Secret has as a file, which is in base64 there.
+#[cfg(feature = "hdfs")]
+fn decoded(key: &str, value: &str) -> Result<String, ConfigError> {
+    let decoded = BASE64_STANDARD.decode(value.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded.ok_or_else(|| ConfigError::Unusable {
+        problem: format!("{CONFIG} has no text in base64 as {key}"),
+        hint: "encode the file with `base64 -w0`",
+    })
 }
 
 fn object(
@@ -130,7 +159,20 @@ mod tests {
             read(&[(OVERRIDE, "[]")]).unwrap_err(),
             "STORAGE_OVERRIDE_CONFIG is not a JSON object, by line 1, column 0"
         );
-        let error = read(&[(CONFIG, r#"{"type": "hdfs"}"#)]).unwrap_err();
-        assert_eq!(error, "STORAGE_CONFIG has the type `hdfs`, expected `s3`");
+        let error = read(&[(CONFIG, r#"{"type": "gs"}"#)]).unwrap_err();
+        assert_eq!(error, format!("STORAGE_CONFIG has the type `gs`, expected {TYPES}"));
+    }
+
+    #[cfg(feature = "hdfs")]
+    #[test]
+    fn an_entry_for_hdfs_stands_for_the_keys_of_its_secret() {
+        let entry = r#"{"type": "webhdfs", "HDFS_NAMENODE": "http://nn:9870", "USER_PROXY": "me", "TLS_CA": "cGVt",
+            "N_THREADS": "2"}"#;
+        let found = read(&[(CONFIG, entry)]).unwrap();
+        let expected =
+            [("HDFS_NAMENODE", "http://nn:9870"), ("HDFS_TLS_CA", "pem"), ("HDFS_USER_PROXY", "me")];
+        assert_eq!(found, expected.map(|(name, value)| (name, value.to_owned())));
+        let error = read(&[(CONFIG, r#"{"type": "hdfs", "TLS_KEY": "hunter2!"}"#)]).unwrap_err();
+        assert_eq!(error, "STORAGE_CONFIG has no text in base64 as TLS_KEY");
     }
 }

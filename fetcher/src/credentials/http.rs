@@ -129,7 +129,7 @@ fn lines(text: &str) -> Option<HeaderMap> {
 }
 
 /// Names and values, as KServe has them.
-fn object(text: &str) -> Option<HeaderMap> {
+pub(super) fn object(text: &str) -> Option<HeaderMap> {
     let pairs: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
     pairs.iter().map(|(name, value)| header(name, value)).collect()
 }

@@ -97,6 +97,8 @@ fn below(root: &StoreUri, name: &ModelName, version: &VersionName) -> StoreUri {
             StoreUri::Gcs { bucket: bucket.clone(), prefix }
         }
         StoreUri::Azure(place) => StoreUri::Azure(place.at(&format!("{}/{name}/{version}", place.prefix))),
+        #[cfg(feature = "hdfs")]
+        StoreUri::Hdfs(uri) => StoreUri::Hdfs(uri.at(&format!("{}/{name}/{version}", uri.path))),
         StoreUri::Http(url) | StoreUri::HttpFile(url) => {
             let segments = name.as_str().split('/').chain([version.as_str()]);
             StoreUri::Http(crate::http::join(url, segments))

@@ -8,12 +8,19 @@ use std::str::FromStr;
 
 use crc_fast::CrcAlgorithm;
 use handoff::Sha256Digest;
+use hdfs::HdfsHasher;
 use sha2::Digest as _;
+
+mod hdfs;
 
 /// How a digest is computed. Ordered by how much a match says, least first: a checksum notices accidents, a hash
 /// also intent, but for the last two of the first group, which are broken and notice accidents only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Algorithm {
+    /// That of HDFS over CRC-32/ISO-HDLC.
+    HdfsCrc32,
+    /// That of HDFS over CRC-32/ISCSI (Castagnoli).
+    HdfsCrc32c,
     /// RFC 1321.
     Md5,
     /// CRC-32/ISO-HDLC, big-endian, as S3 gives it.
@@ -37,7 +44,9 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
+        Self::HdfsCrc32,
+        Self::HdfsCrc32c,
         Self::Md5,
         Self::Crc32,
         Self::Crc32c,
@@ -52,6 +61,8 @@ impl Algorithm {
     /// Its name in messages and plans.
     pub fn name(self) -> &'static str {
         match self {
+            Self::HdfsCrc32 => "hdfs-md5-crc32",
+            Self::HdfsCrc32c => "hdfs-md5-crc32c",
             Self::Md5 => "md5",
             Self::Crc32 => "crc32",
             Self::Crc32c => "crc32c",
@@ -71,6 +82,7 @@ impl Algorithm {
             Self::Crc64Nvme => 8,
             Self::Md5 => 16,
             Self::Sha1 | Self::GitBlob => 20,
+            Self::HdfsCrc32 | Self::HdfsCrc32c => hdfs::LENGTH,
             Self::Sha256 | Self::Blake3 => 32,
             Self::Blake2b => 64,
         }
@@ -175,11 +187,20 @@ enum Hasher {
     Blake2b(Box<blake2::Blake2b512>),
     Blake3(Box<blake3::Hasher>),
     Crc(Algorithm, crc_fast::Digest),
+    Hdfs(Algorithm, Box<HdfsHasher>),
 }
 
 impl ContentHasher {
-    /// The digest of nothing yet of a file of that size, where it is known: some begin with it.
-    pub fn of_file(algorithm: Algorithm, size: Option<u64>) -> Self {
+    /// The digest of nothing yet of a file, to be compared with the one that is expected. Some begin with the file's size,
+    /// where that is known, and some are computed as the expected one says.
+    pub fn of_file(expected: &ContentDigest, size: Option<u64>) -> Self {
+        let algorithm = expected.algorithm;
+        let hdfs = |crc| Self(Hasher::Hdfs(algorithm, Box::new(HdfsHasher::new(crc, &expected.value))));
+        match algorithm {
+            Algorithm::HdfsCrc32 => return hdfs(CrcAlgorithm::Crc32IsoHdlc),
+            Algorithm::HdfsCrc32c => return hdfs(CrcAlgorithm::Crc32Iscsi),
+            _ => {}
+        }
         let mut new = Self::new(algorithm);
         if let (Algorithm::GitBlob, Some(size)) = (algorithm, size) {
             new.update(format!("blob {size}\0").as_bytes());
@@ -190,6 +211,7 @@ impl ContentHasher {
     /// The digest of nothing yet.
     pub fn new(algorithm: Algorithm) -> Self {
         let crc = |variant| Hasher::Crc(algorithm, crc_fast::Digest::new(variant));
+        let hdfs = |variant| Hasher::Hdfs(algorithm, Box::new(HdfsHasher::new(variant, &[])));
         Self(match algorithm {
             Algorithm::Md5 => Hasher::Md5(md5::Md5::new()),
             Algorithm::Sha1 | Algorithm::GitBlob => Hasher::Sha1(algorithm, sha1::Sha1::new()),
@@ -199,6 +221,8 @@ impl ContentHasher {
             Algorithm::Crc32 => crc(CrcAlgorithm::Crc32IsoHdlc),
             Algorithm::Crc32c => crc(CrcAlgorithm::Crc32Iscsi),
             Algorithm::Crc64Nvme => crc(CrcAlgorithm::Crc64Nvme),
+            Algorithm::HdfsCrc32 => hdfs(CrcAlgorithm::Crc32IsoHdlc),
+            Algorithm::HdfsCrc32c => hdfs(CrcAlgorithm::Crc32Iscsi),
         })
     }
 
@@ -213,6 +237,7 @@ impl ContentHasher {
                 hasher.update(bytes);
             }
             Hasher::Crc(_, digest) => digest.update(bytes),
+            Hasher::Hdfs(_, hasher) => hasher.update(bytes),
         }
     }
 
@@ -230,6 +255,7 @@ impl ContentHasher {
                 let start = value.len() - algorithm.bytes();
                 of(algorithm, value.get(start..).unwrap_or(&value))
             }
+            Hasher::Hdfs(algorithm, hasher) => of(algorithm, &hasher.finish()),
         }
     }
 }
@@ -272,9 +298,10 @@ mod tests {
     /// As `git hash-object` says it.
     #[test]
     fn a_blob_begins_with_its_size() {
-        let mut hasher = ContentHasher::of_file(Algorithm::GitBlob, Some(4));
+        let expected: ContentDigest = "git-sha1:8baef1b4abc478178b004d62031cf7fe6db6f903".parse().unwrap();
+        let mut hasher = ContentHasher::of_file(&expected, Some(4));
         hasher.update(b"abc\n");
-        assert_eq!(hasher.finish().to_string(), "git-sha1:8baef1b4abc478178b004d62031cf7fe6db6f903");
+        assert_eq!(hasher.finish(), expected);
     }
 
     #[test]
