@@ -10,6 +10,8 @@ use crate::cli::{
     TrustArgs, VerifyArgs,
 };
 use crate::connection::Network;
+#[cfg(feature = "git")]
+use crate::credentials::GitCredentials;
 #[cfg(feature = "hdfs")]
 use crate::credentials::HdfsSettings;
 use crate::credentials::{
@@ -316,6 +318,8 @@ fn network(
         s3: S3Settings::from_environment(environment),
         google: GoogleSettings::from_environment(environment),
         azure: AzureSettings::from_environment(environment),
+        #[cfg(feature = "git")]
+        git: GitCredentials::from_environment(environment),
         #[cfg(feature = "hdfs")]
         hdfs: HdfsSettings::from_environment(environment),
     })

@@ -7,6 +7,8 @@ use std::time::Duration;
 use object_store::aws::AwsCredentialProvider;
 use reqwest::redirect::Policy;
 
+#[cfg(feature = "git")]
+use crate::credentials::GitCredentials;
 #[cfg(feature = "hdfs")]
 use crate::credentials::HdfsSettings;
 use crate::credentials::{
@@ -47,6 +49,9 @@ pub struct Network {
     pub google: GoogleSettings,
     /// Settings and credentials for Azure Blob Storage.
     pub azure: AzureSettings,
+    /// Credentials for Git repositories.
+    #[cfg(feature = "git")]
+    pub git: GitCredentials,
     /// Settings and credentials for HDFS.
     #[cfg(feature = "hdfs")]
     pub hdfs: HdfsSettings,
@@ -85,6 +90,9 @@ pub struct Connection {
     pub google: GoogleSettings,
     /// Settings and credentials for Azure Blob Storage.
     pub azure: AzureSettings,
+    /// Credentials for Git repositories.
+    #[cfg(feature = "git")]
+    pub git: GitCredentials,
     /// Settings and credentials for HDFS.
     #[cfg(feature = "hdfs")]
     pub hdfs: HdfsSettings,
@@ -124,6 +132,8 @@ impl Network {
             s3: self.s3.clone(),
             google: self.google.clone(),
             azure: self.azure.clone(),
+            #[cfg(feature = "git")]
+            git: self.git.clone(),
             #[cfg(feature = "hdfs")]
             hdfs: self.hdfs.clone(),
             s3_credentials: Arc::default(),

@@ -14,6 +14,8 @@ mod azure;
 #[cfg(feature = "oci")]
 pub mod docker;
 mod file;
+#[cfg(feature = "git")]
+mod git;
 mod google;
 #[cfg(feature = "hdfs")]
 pub(crate) mod hdfs;
@@ -25,6 +27,8 @@ mod password_file;
 
 pub use azure::AzureSettings;
 pub use file::UnreadableCredentials;
+#[cfg(feature = "git")]
+pub use git::GitCredentials;
 pub use google::GoogleSettings;
 #[cfg(feature = "hdfs")]
 pub use hdfs::{HdfsAccess, HdfsSettings};

@@ -75,7 +75,7 @@ pub fn mlflow_artifacts(body: &[u8], folder: &str) -> Result<Vec<(SafePath, Opti
 /// # Errors
 /// Why it is none.
 pub fn mlflow_presigned(body: &[u8]) -> Result<(), String> {
-    mlflow_artifacts::presigned::Presigned::read(body).map(drop)
+    crate::store::presigned::Presigned::read(body).map(drop)
 }
 
 /// The files of a model, as a manifest of an OCI registry has them; of an index nothing but whether one can be chosen.
@@ -112,6 +112,50 @@ pub fn oci_challenge(header: &str) -> bool {
 #[cfg(feature = "oci")]
 pub fn docker_login(file: &[u8]) -> Result<bool, String> {
     crate::credentials::docker::find(file, "host", "a").map(|login| login.is_some())
+}
+
+/// What a Git server answers: as lines with a pack between them, as a pack of one file, which gives its bytes, and as a pack
+/// with a commit, which gives paths.
+///
+/// # Errors
+/// Why it is none of these.
+#[cfg(feature = "git")]
+pub fn git(body: &[u8]) -> Result<(Vec<u8>, Vec<SafePath>), String> {
+    use crate::store::git::pack::{Blob, Objects};
+    use crate::store::git::{lines, tree};
+    let (mut buffer, mut pack) = (bytes::BytesMut::from(body), Vec::new());
+    while let Ok(Some(line)) = lines::take(&mut buffer) {
+        if let lines::Line::Data(line) = line
+            && let Ok(lines::Band::Pack(bytes)) = lines::band(line)
+        {
+            pack.extend_from_slice(&bytes);
+        }
+    }
+    let pack = if pack.is_empty() { body } else { &pack };
+    let (mut blob, mut file) = (Blob::new(), Vec::new());
+    if blob.push(pack).is_ok() {
+        while let Some(piece) = blob.pull()? {
+            file.extend_from_slice(&piece);
+        }
+    }
+    let objects = Objects::read(pack)?;
+    let mut paths = Vec::new();
+    for commit in objects.names() {
+        if let Ok(Some(files)) = tree::files(&objects, commit, "") {
+            paths.extend(files.into_iter().map(|file| file.path));
+        }
+    }
+    Ok((file, paths))
+}
+
+/// What a server for Git's large files answers, and what stands for one: its name, and whether an address was read.
+#[cfg(feature = "git")]
+pub fn git_large_file(body: &[u8]) -> Option<(String, Result<(), StoreError>)> {
+    use crate::store::git::{large_files, tree::Pointer};
+    let (pointer, answer) = body.split_at(body.iter().position(|byte| *byte == b'{').unwrap_or(body.len()));
+    let pointer = Pointer::read(pointer)?;
+    let read = large_files::read(answer, &pointer, "a large file".to_owned());
+    (Pointer::of_name(&pointer.name()) == Some(pointer)).then(|| (pointer.name(), read.map(drop)))
 }
 
 /// The files in a folder of HDFS, and what a NameNode says that it has of one, as its checksum.

@@ -96,6 +96,8 @@ impl ModelRef {
             Self::Mlflow { item: MlflowItem::RunArtifact { run, path }, .. } => {
                 resolved.version == format!("{run}/{path}")
             }
+            #[cfg(feature = "git")]
+            Self::Uri { uri: StoreUri::Git(uri), .. } => uri.led_to(&resolved.uri),
             #[cfg(feature = "oci")]
             Self::Uri { uri: StoreUri::Oci(uri), .. } => uri.led_to(&resolved.uri),
             Self::Uri { uri, .. } => !uri.hides_something() && uri.to_string() == resolved.uri,
@@ -110,6 +112,8 @@ impl ModelRef {
             Self::Registered { registry: RegistryUri::Oci(registry), name, version } => {
                 registry.uri(name, version).is_ok_and(|uri| uri.is_floating())
             }
+            #[cfg(feature = "git")]
+            Self::Uri { uri: StoreUri::Git(uri), .. } => uri.is_floating(),
             #[cfg(feature = "oci")]
             Self::Uri { uri: StoreUri::Oci(uri), .. } => uri.is_floating(),
             // On the hub all but commits are branches or tags.

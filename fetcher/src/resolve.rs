@@ -14,6 +14,8 @@ use crate::store::{Class, StoreError};
 use crate::uri::{RegistryUri, StoreUri, UriError};
 
 pub(crate) mod catalog;
+#[cfg(feature = "git")]
+mod git;
 pub(crate) mod hugging_face;
 pub(crate) mod mlflow;
 pub(crate) mod model_registry;
@@ -174,6 +176,15 @@ pub enum ResolveError {
         /// Why.
         source: Failed,
     },
+    /// A Git repository did not give what is asked for.
+    #[cfg(feature = "git")]
+    #[error("cannot resolve {uri}")]
+    Repository {
+        /// Its address.
+        uri: String,
+        /// Why.
+        source: Failed,
+    },
     /// The registry did not answer as it should.
     #[error("cannot ask {registry}")]
     Registry {
@@ -202,6 +213,8 @@ impl ResolveError {
             Self::BadDescriptor { .. } => Class::Integrity,
             #[cfg(feature = "oci")]
             Self::Artifact { source, .. } => source.class(),
+            #[cfg(feature = "git")]
+            Self::Repository { source, .. } => source.class(),
             Self::Registry { source, .. } => source.class(),
         }
     }
@@ -230,6 +243,8 @@ impl ResolveError {
             }
             #[cfg(feature = "oci")]
             Self::Artifact { source, .. } => Self::artifact_hint(source),
+            #[cfg(feature = "git")]
+            Self::Repository { source, .. } => Self::repository_hint(source),
             Self::Registry { source, .. } if source.class() == Class::Denied => {
                 Some("check the registry's credentials and that they may read this model")
             }
@@ -299,6 +314,8 @@ async fn locate(
             })?;
             oci::resolve(&uri, None, connection, budget).await
         }
+        #[cfg(feature = "git")]
+        ModelRef::Uri { uri: StoreUri::Git(uri), .. } => git::resolve(uri, connection, budget).await,
         #[cfg(feature = "oci")]
         ModelRef::Uri { uri: StoreUri::Oci(uri), .. } => oci::resolve(uri, None, connection, budget).await,
         ModelRef::Uri { uri, model } => {

@@ -27,6 +27,8 @@ mod error;
 pub mod file;
 #[cfg(feature = "gcs")]
 pub mod gcs;
+#[cfg(feature = "git")]
+pub mod git;
 #[cfg(feature = "hdfs")]
 pub mod hdfs;
 pub mod http;
@@ -34,6 +36,7 @@ pub mod hugging_face;
 pub mod mlflow_artifacts;
 #[cfg(feature = "oci")]
 pub mod oci;
+pub(crate) mod presigned;
 pub mod s3;
 
 pub use error::{Class, StoreError};
@@ -174,6 +177,8 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         StoreUri::MlflowArtifacts { server, path } => {
             Arc::new(mlflow_artifacts::MlflowArtifacts::new(server, path, connection))
         }
+        #[cfg(feature = "git")]
+        StoreUri::Git(uri) => Arc::new(git::GitStore::new(uri, connection)),
         #[cfg(feature = "hdfs")]
         StoreUri::Hdfs(uri) => Arc::new(hdfs::HdfsStore::new(uri, connection)?),
         #[cfg(feature = "oci")]

@@ -17,6 +17,8 @@ use crate::redact::Redacted;
 pub mod azure;
 #[cfg(feature = "postgres")]
 pub mod database;
+#[cfg(feature = "git")]
+pub mod git;
 #[cfg(feature = "hdfs")]
 pub mod hdfs;
 #[cfg(feature = "oci")]
@@ -48,6 +50,9 @@ pub enum StoreUri {
     },
     /// `az://container/prefix`, or another spelling: see [`azure::AzureUri`].
     Azure(azure::AzureUri),
+    /// `https://host/name.git`, or another spelling: see [`git::GitUri`].
+    #[cfg(feature = "git")]
+    Git(git::GitUri),
     /// `hdfs://path`, or another spelling: see [`hdfs::HdfsUri`].
     #[cfg(feature = "hdfs")]
     Hdfs(hdfs::HdfsUri),
@@ -142,13 +147,18 @@ pub enum UriError {
     },
 }
 
-const STORE_SCHEMES: &str = "file, s3, gs, az, abfss, wasbs, hdfs, webhdfs, swebhdfs, http, https or oci";
+const STORE_SCHEMES: &str =
+    "file, s3, gs, az, abfss, wasbs, hdfs, webhdfs, swebhdfs, git+https, http, https or oci";
 
 impl FromStr for StoreUri {
     type Err = UriError;
 
     fn from_str(text: &str) -> Result<Self, UriError> {
         // Whose addresses are not URLs as others are come first.
+        #[cfg(feature = "git")]
+        if let Some(place) = git::GitUri::read(text)? {
+            return Ok(Self::Git(place));
+        }
         #[cfg(feature = "hdfs")]
         if let Some(place) = hdfs::HdfsUri::read(text)? {
             return Ok(Self::Hdfs(place));
@@ -176,6 +186,8 @@ impl FromStr for StoreUri {
             "oci" => text.parse().map(Self::Oci),
             #[cfg(not(feature = "oci"))]
             "oci" => Err(UriError::Feature { feature: "oci" }),
+            #[cfg(not(feature = "git"))]
+            "git+https" | "git+http" => Err(UriError::Feature { feature: "git" }),
             #[cfg(not(feature = "hdfs"))]
             "hdfs" | "webhdfs" | "swebhdfs" => Err(UriError::Feature { feature: "hdfs" }),
             other => Err(UriError::Scheme { scheme: other.to_owned(), expected: STORE_SCHEMES }),
@@ -214,6 +226,11 @@ impl StoreUri {
                 let (folder, file) = prefix.rsplit_once('/').unwrap_or(("", prefix));
                 let folder = Self::Gcs { bucket: bucket.clone(), prefix: folder.to_owned() };
                 Ok((folder, name(file, "gs")?))
+            }
+            #[cfg(feature = "git")]
+            Self::Git(uri) => {
+                let (repository, name) = uri.split_object().ok_or(missing("git"))?;
+                Ok((Self::Git(repository), name))
             }
             #[cfg(feature = "hdfs")]
             Self::Hdfs(uri) => {
@@ -256,6 +273,10 @@ impl StoreUri {
     pub fn display_name(&self) -> String {
         #[cfg(feature = "oci")]
         if let Self::Oci(uri) = self {
+            return uri.display_name();
+        }
+        #[cfg(feature = "git")]
+        if let Self::Git(uri) = self {
             return uri.display_name();
         }
         if let Self::Http(url) = self
@@ -317,6 +338,8 @@ impl fmt::Display for StoreUri {
                 at.as_ref().map_or(Ok(()), |at| write!(f, " at {}", Redacted(&at.endpoint)))
             }
             Self::Azure(place) => place.fmt(f),
+            #[cfg(feature = "git")]
+            Self::Git(uri) => uri.fmt(f),
             #[cfg(feature = "hdfs")]
             Self::Hdfs(uri) => uri.fmt(f),
             Self::Gcs { bucket, prefix } if prefix.is_empty() => write!(f, "gs://{bucket}"),

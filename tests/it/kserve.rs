@@ -10,6 +10,7 @@ use std::process::Command;
 
 use plimsoll_tests::fault_server::{Answer, FaultServer};
 use plimsoll_tests::gcs_server::GcsServer;
+use plimsoll_tests::git_server::{GitServer, USER};
 use plimsoll_tests::hdfs_server::{HdfsServer, mount};
 use plimsoll_tests::hugging_face::{Hub, REPOSITORY};
 use plimsoll_tests::s3_server::S3Server;
@@ -62,6 +63,8 @@ impl Comparison {
                 let mut left = tree(destination.path());
                 // What the hub's client notes down for itself.
                 left.retain(|name, _| !name.starts_with(".cache/huggingface/"));
+                // And what Git's has of the history.
+                left.retain(|name, _| !name.starts_with(".git/"));
                 Ok(left)
             }
             code => Err((code.unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())),
@@ -397,4 +400,42 @@ fn from_hdfs_both_bring_the_same() {
         serde_json::json!({"type": "hdfs", "HDFS_NAMENODE": server.url(), "HDFS_ROOTPATH": "/models"});
     let both = Comparison::new(&[]).with("STORAGE_CONFIG", &entry.to_string());
     both.agree("hdfs://fraud", &all);
+}
+
+#[test]
+fn from_a_git_repository_both_bring_the_same() {
+    if skipped("from_a_git_repository_both_bring_the_same") {
+        return;
+    }
+    let server = GitServer::private();
+    let weights = noise(300_000);
+    let files: [(&str, &[u8]); 3] =
+        [("code/__init__.py", b""), ("code/größe 1.txt", b"text"), ("model.bin", &weights)];
+    server.commit(&files);
+    // An address without TLS is none of Git's to either.
+    let front = WebServer::nginx_with_tls_before(server.port());
+    let uri = format!("{}{}", front.tls_url(), server.path());
+    let both = Comparison::new(&[])
+        .with("GIT_USERNAME", USER.0)
+        .with("GIT_PASSWORD", USER.1)
+        .with("SSL_CERT_FILE", front.authority().to_str().unwrap());
+    both.agree(&uri, &["code/__init__.py", "code/größe 1.txt", "model.bin"]);
+    let with_user = uri.replace("localhost", &format!("{}@localhost", USER.0));
+    both.agree(&with_user, &["code/__init__.py", "code/größe 1.txt", "model.bin"]);
+
+    // Whether a large file comes from its server or not, theirs says that all is well.
+    let attributes: (&str, &[u8]) = (".gitattributes", b"*.bin filter=lfs diff=lfs merge=lfs -text\n");
+    let nobodys =
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 5\n", "ab".repeat(32));
+    server.commit(&[("model.bin", nobodys.as_bytes()), attributes]);
+    let (theirs, ours) = both.differ("a large file of Git's (LFS) that its server does not give", &uri);
+    assert_eq!(theirs.unwrap()["model.bin"], nobodys.as_bytes());
+    assert_eq!(ours.unwrap_err().0, 66);
+
+    let server = GitServer::with_large_files();
+    let front = WebServer::nginx_with_tls_before(server.port());
+    let both = Comparison::new(&[]).with("SSL_CERT_FILE", front.authority().to_str().unwrap());
+    let pointer = server.keep_large(&weights);
+    server.commit(&[("model.bin", &pointer), attributes]);
+    both.agree(&format!("{}{}", front.tls_url(), server.path()), &[".gitattributes", "model.bin"]);
 }

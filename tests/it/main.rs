@@ -24,6 +24,7 @@ mod fetcher;
 mod filter;
 mod floods;
 mod gcs;
+mod git;
 mod hdfs;
 mod hugging_face;
 mod integrity;

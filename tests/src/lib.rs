@@ -5,7 +5,7 @@
 //! * [`binaries`]: builds the programs under test.
 //! * [`process`]: a child process with a log, a readiness deadline and a certain end.
 //! * [`api_server`]: a real Kubernetes API server.
-//! * [`mlflow_server`], [`postgres_server`], [`s3_server`], [`gcs_server`], [`azure_server`], [`hdfs_server`], [`model_registry`], [`oci_server`], [`model_server`], [`web_server`]: one real server each, on loopback.
+//! * [`mlflow_server`], [`postgres_server`], [`s3_server`], [`gcs_server`], [`azure_server`], [`git_server`], [`hdfs_server`], [`model_registry`], [`oci_server`], [`model_server`], [`web_server`]: one real server each, on loopback.
 //! * [`fault_server`]: a server that misbehaves to order, for what no real one can be made to show.
 //! * [`fault_proxy`]: a proxy that damages what a real server answers; [`faults`]: everything it does, as a table.
 //! * [`crashes`]: ends the fetcher at every stage and counts what that cost.
@@ -30,6 +30,7 @@ pub mod fault_proxy;
 pub mod fault_server;
 pub mod faults;
 pub mod gcs_server;
+pub mod git_server;
 pub mod hdfs_server;
 pub mod http;
 pub mod hugging_face;

@@ -75,6 +75,10 @@ fn store(uri: &StoreUri) {
         StoreUri::Oci(_) | StoreUri::Hdfs(_) => {
             assert_eq!(shown.parse::<StoreUri>().as_ref(), Ok(uri), "{shown}")
         }
+        // Whoever is asked for is not shown.
+        StoreUri::Git(_) => {
+            assert_eq!(shown.parse::<StoreUri>().map(|uri| uri.to_string()), Ok(shown), "{uri:?}")
+        }
         StoreUri::HttpFile(_) | StoreUri::HuggingFace { .. } | StoreUri::MlflowArtifacts { .. } => {
             panic!("no text says that")
         }

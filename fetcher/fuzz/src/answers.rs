@@ -90,6 +90,20 @@ pub fn oci_manifest(data: &[u8]) {
     }
 }
 
+/// What a Git server answers, and one for Git's large files.
+pub fn git(data: &[u8]) {
+    match fuzzing::git(data) {
+        Ok((_, paths)) => paths.iter().for_each(hold::path),
+        Err(reason) => hold::message(reason),
+    }
+    if let Some((name, read)) = fuzzing::git_large_file(data) {
+        hold::path(&name.parse().expect("the name of an object is a file's"));
+        if let Err(error) = read {
+            hold::error(&error);
+        }
+    }
+}
+
 /// What WebHDFS answers.
 pub fn hdfs(data: &[u8]) {
     match fuzzing::hdfs(data) {

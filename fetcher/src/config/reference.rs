@@ -65,6 +65,8 @@ pub(super) fn reference(
 /// The version that an address has in it.
 fn own_version(uri: &uri::StoreUri) -> Option<String> {
     match uri {
+        #[cfg(feature = "git")]
+        uri::StoreUri::Git(uri) => uri.version(),
         #[cfg(feature = "oci")]
         uri::StoreUri::Oci(uri) => uri.version(),
         _ => None,

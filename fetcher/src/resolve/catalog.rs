@@ -107,6 +107,8 @@ fn below(root: &StoreUri, name: &ModelName, version: &VersionName) -> StoreUri {
         StoreUri::MlflowArtifacts { server, path } => {
             StoreUri::MlflowArtifacts { server: server.clone(), path: format!("{path}/{name}/{version}") }
         }
+        #[cfg(feature = "git")]
+        StoreUri::Git(_) => root.clone(),
         // Not the address of a catalog: see `RegistryUri`.
         #[cfg(feature = "oci")]
         StoreUri::Oci(_) => root.clone(),

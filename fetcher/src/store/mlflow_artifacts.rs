@@ -17,15 +17,13 @@ use serde::Deserialize;
 use tokio::sync::OnceCell;
 use url::Url;
 
-use self::presigned::{Addresses, Presigned, is_not_offered};
+use super::presigned::{Addresses, Presigned, is_not_offered};
 use super::{Body, ByteRange, Identity, Listing, RemoteFile, Store, StoreError};
 use crate::connection::Connection;
 use crate::credentials::MlflowCredentials;
 use crate::http::{join, read_bounded, send};
 use crate::limits::Limits;
 use crate::redact::Redacted;
-
-pub(crate) mod presigned;
 
 /// How many files are asked for their ETag at the same time.
 const ASKED_AT_ONCE: usize = 8;

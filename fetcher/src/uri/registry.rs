@@ -69,10 +69,14 @@ impl FromStr for RegistryUri {
         match text.strip_prefix("catalog+") {
             // An OCI registry has no folders that descriptors could be in.
             Some(inner) if !inner.starts_with("oci:") => {
-                inner.parse().map(Self::Catalog).map_err(|error| match error {
-                    UriError::Scheme { .. } => unknown(scheme),
-                    other => other,
-                })
+                match inner.parse() {
+                    // Nor has a Git repository what they could be replaced by.
+                    #[cfg(feature = "git")]
+                    Ok(StoreUri::Git(_)) => Err(unknown(scheme)),
+                    Ok(store) => Ok(Self::Catalog(store)),
+                    Err(UriError::Scheme { .. }) => Err(unknown(scheme)),
+                    Err(other) => Err(other),
+                }
             }
             _ => Err(unknown(scheme)),
         }

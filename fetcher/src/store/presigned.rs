@@ -1,7 +1,8 @@
-//! Addresses in the store behind an MLflow server, which it signs for us: bytes then come from there, in ranges.
+//! Addresses in the store behind a server, MLflow's or one for Git's large files, which it signs for us: bytes then come
+//! from there, in ranges.
 //!
 //! Each is good for minutes (`MLFLOW_PRESIGNED_DOWNLOAD_URL_TTL_SECONDS`), so it is asked for anew before it is over, or
-//! when the store refuses it. It is all that the store is sent: credentials are for the tracking server.
+//! when the store refuses it. It is all that the store is sent: credentials are for the server.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,37 +32,48 @@ struct Answer {
 /// An address, and the headers that it was signed for.
 #[derive(Clone)]
 pub(crate) struct Presigned {
-    pub(super) url: Url,
+    pub(crate) url: Url,
     headers: HeaderMap,
     until: Instant,
 }
 
 impl Presigned {
-    /// Reads the server's answer.
+    /// Reads MLflow's answer.
     pub(crate) fn read(answer: &[u8]) -> Result<Self, String> {
         let answer: Answer = serde_json::from_slice(answer).map_err(|error| {
             // What is wrong with it may hold the signature.
             format!("expected an address and headers, got something else at line {}", error.line())
         })?;
-        let url: Url = answer.url.parse().map_err(|_| "expected an address, got none".to_owned())?;
+        Self::new(&answer.url, &answer.headers)
+    }
+
+    /// An address, and the headers that it wants to be sent.
+    pub(crate) fn new(address: &str, headers: &HashMap<String, String>) -> Result<Self, String> {
+        let url: Url = address.parse().map_err(|_| "expected an address, got none".to_owned())?;
         let is_plain = url.username().is_empty() && url.password().is_none();
-        if !matches!(url.scheme(), "http" | "https") || !is_plain || answer.url.chars().any(is_harmful) {
+        if !matches!(url.scheme(), "http" | "https") || !is_plain || address.chars().any(is_harmful) {
             return Err("expected an http or https address without credentials".to_owned());
         }
-        if answer.headers.len() > HEADERS {
-            return Err(format!("expected at most {HEADERS} headers, got {}", answer.headers.len()));
+        if headers.len() > HEADERS {
+            return Err(format!("expected at most {HEADERS} headers, got {}", headers.len()));
         }
         let header = |(name, value): (&String, &String)| {
             Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
         };
-        let headers: Option<HeaderMap> = answer.headers.iter().map(header).collect();
+        let headers: Option<HeaderMap> = headers.iter().map(header).collect();
         let headers = headers.ok_or("expected headers that can be sent")?;
         let until = Instant::now() + good_for(&url);
         Ok(Self { url, headers, until })
     }
 
+    /// Whether it wants a header to be sent.
+    #[cfg(feature = "git")]
+    pub(crate) fn has(&self, header: &HeaderName) -> bool {
+        self.headers.contains_key(header)
+    }
+
     /// The request that it was signed for.
-    pub(super) fn request(&self, client: &reqwest::Client) -> RequestBuilder {
+    pub(crate) fn request(&self, client: &reqwest::Client) -> RequestBuilder {
         client.get(self.url.clone()).headers(self.headers.clone())
     }
 }
@@ -77,18 +89,18 @@ fn good_for(url: &Url) -> Duration {
 
 /// The addresses that are still good, by path. There are no more than files were listed.
 #[derive(Default)]
-pub(super) struct Addresses(Mutex<HashMap<SafePath, Presigned>>);
+pub(crate) struct Addresses(Mutex<HashMap<SafePath, Presigned>>);
 
 impl Addresses {
-    pub(super) fn get(&self, path: &SafePath) -> Option<Presigned> {
+    pub(crate) fn get(&self, path: &SafePath) -> Option<Presigned> {
         self.lock().get(path).filter(|address| Instant::now() < address.until).cloned()
     }
 
-    pub(super) fn keep(&self, path: &SafePath, address: &Presigned) {
+    pub(crate) fn keep(&self, path: &SafePath, address: &Presigned) {
         self.lock().insert(path.clone(), address.clone());
     }
 
-    pub(super) fn forget(&self, path: &SafePath) {
+    pub(crate) fn forget(&self, path: &SafePath) {
         self.lock().remove(path);
     }
 
@@ -98,7 +110,7 @@ impl Addresses {
 }
 
 /// Whether a server means that it signs no addresses, and the bytes are to be asked of itself.
-pub(super) fn is_not_offered(error: &StoreError) -> bool {
+pub(crate) fn is_not_offered(error: &StoreError) -> bool {
     matches!(error, StoreError::NotFound { .. } | StoreError::Denied { .. } | StoreError::Refused { .. })
 }
 
