@@ -18,7 +18,7 @@ fn put(name: &str, content: &[u8]) -> Value {
 }
 
 /// A server with the sample model below `models/a/v1`, and a neighbour whose name begins in the same way.
-fn server() -> (AzureServer, tempfile::TempDir) {
+pub fn server() -> (AzureServer, tempfile::TempDir) {
     let (server, model) = (AzureServer::start(), sample_model());
     let mut operations = vec![json!({"do": "create", "container": "models"})];
     operations.extend(tree(model.path()).iter().map(|(path, content)| put(&format!("a/v1/{path}"), content)));

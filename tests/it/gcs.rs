@@ -13,7 +13,7 @@ use plimsoll_tests::process;
 use crate::fetcher::{Fetcher, digest_by_coreutils, noise, sample_model, tree};
 
 /// A server with the sample model below `models/a/v1`, and a neighbour whose name begins in the same way.
-fn server() -> (GcsServer, tempfile::TempDir) {
+pub fn server() -> (GcsServer, tempfile::TempDir) {
     let (folder, model) = (tempfile::tempdir().unwrap(), sample_model());
     for (path, content) in tree(model.path()) {
         let file = folder.path().join("models/a/v1").join(path);
@@ -178,30 +178,34 @@ fn a_long_listing_is_read_page_by_page_and_has_an_end() {
     assert!(failed.last_words.contains("the page after a page is that page again"), "{}", failed.last_words);
 }
 
-/// The fetcher with what it needs to reach `metadata` and the bucket by the same server: there is no other way to have
-/// credentials from the one and an address for the other.
-fn with_account(server: &FaultServer, folder: &Path, account: &str) -> Fetcher {
+/// The fetcher as an account of Google's, of buckets that are at another address than Google's.
+pub fn with_account(url: &str, folder: &Path, account: &str) -> Fetcher {
     let file = folder.join("account.json");
     fs::write(&file, account).unwrap();
     Fetcher::new()
-        .with("STORAGE_EMULATOR_HOST", &server.url())
+        .with("STORAGE_EMULATOR_HOST", url)
         .with("GOOGLE_APPLICATION_CREDENTIALS", file.to_str().unwrap())
         .with("FETCHER_RETRY_ATTEMPTS", "2")
+}
+
+/// A service account with a key of its own, whose files are in the folder.
+pub fn account(folder: &Path) -> serde_json::Value {
+    let make = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem &&
+        openssl pkey -in key.pem -pubout -out public.pem";
+    process::run(Command::new("sh").args(["-ec", make]).current_dir(folder));
+    serde_json::json!({
+        "type": "service_account", "client_email": "reader@plimsoll.example", "private_key_id": "key-1",
+        "private_key": fs::read_to_string(folder.join("key.pem")).unwrap(),
+    })
 }
 
 #[test]
 fn a_service_account_signs_for_itself() {
     let folder = tempfile::tempdir().unwrap();
-    let make = "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out key.pem &&
-        openssl pkey -in key.pem -pubout -out public.pem";
-    process::run(Command::new("sh").args(["-ec", make]).current_dir(folder.path()));
-    let account = serde_json::json!({
-        "type": "service_account", "client_email": "reader@plimsoll.example", "private_key_id": "key-1",
-        "private_key": fs::read_to_string(folder.path().join("key.pem")).unwrap(),
-    });
+    let account = account(folder.path());
     let server =
         bucket(|request| request.header("authorization").is_some_and(|word| word.starts_with("Bearer ")));
-    let fetcher = with_account(&server, folder.path(), &account.to_string());
+    let fetcher = with_account(&server.url(), folder.path(), &account.to_string());
     fetcher.run(&["pull", "--uri", "gs://models/a"]).expect(0);
     assert_eq!(tree(&fetcher.model())["model.bin"], b"weights");
     for request in server.requests() {
@@ -212,7 +216,7 @@ fn a_service_account_signs_for_itself() {
 
     // A key that the bucket does not know.
     let server = bucket(|_| false);
-    let fetcher = with_account(&server, folder.path(), &account.to_string());
+    let fetcher = with_account(&server.url(), folder.path(), &account.to_string());
     let refused = fetcher.run(&["pull", "--uri", "gs://models/a"]).expect(77);
     assert_eq!(
         refused.last_words,
@@ -222,15 +226,16 @@ fn a_service_account_signs_for_itself() {
     assert!(!refused.stderr.contains("PRIVATE"), "{}", refused.stderr);
 
     for (text, words) in [("{", "EOF while parsing"), (r#"{"type": "canary"}"#, "unknown variant")] {
-        let refused =
-            with_account(&server, folder.path(), text).run(&["pull", "--uri", "gs://models/a"]).expect(64);
+        let refused = with_account(&server.url(), folder.path(), text)
+            .run(&["pull", "--uri", "gs://models/a"])
+            .expect(64);
         assert!(refused.last_words.contains("the file of GOOGLE_APPLICATION_CREDENTIALS"), "{refused:?}");
         assert!(refused.last_words.contains(words), "{refused:?}");
     }
 }
 
-/// The claims of a token, whose signature OpenSSL checks.
-fn verified(folder: &Path, token: &str) -> BTreeMap<String, serde_json::Value> {
+/// The claims of a token, whose signature OpenSSL checks with the public key in the folder.
+pub fn verified(folder: &Path, token: &str) -> BTreeMap<String, serde_json::Value> {
     let script = "import base64, subprocess, sys
 decode = lambda text: base64.urlsafe_b64decode(text + '=' * (-len(text) % 4))
 signed, signature = sys.argv[1].rsplit('.', 1)

@@ -2,13 +2,18 @@
 //! what it says when the answer is no.
 
 use std::collections::BTreeMap;
+use std::fs;
 
-use handoff::Sha256Digest;
+use handoff::{Integrity, Receipt, Sha256Digest};
+use plimsoll_tests::azure_server::AzureServer;
+use plimsoll_tests::gcs_server::GcsServer;
 use plimsoll_tests::mlflow_server::{Artifacts, Login, MlflowServer, Options, Registered};
 use plimsoll_tests::s3_server::S3Server;
+use serde_json::json;
 
 use crate::fetcher::{Fetcher, tree};
 
+mod direct;
 mod items;
 mod presigned;
 mod reach;
@@ -17,7 +22,7 @@ const NAME: &str = "product-recommendation";
 
 /// Pulls a version and compares the tree with what MLflow's own client downloads.
 #[track_caller]
-fn assert_pulls(server: &MlflowServer, version: &str, registered: &Registered) {
+fn assert_pulls(server: &MlflowServer, version: &str, registered: &Registered) -> Receipt {
     let fetcher = Fetcher::new().with_all(server.environment());
     let outcome = fetcher.pull(&server.registry(), NAME, version).expect(0);
     let pulled: BTreeMap<_, _> = tree(&fetcher.model())
@@ -28,9 +33,10 @@ fn assert_pulls(server: &MlflowServer, version: &str, registered: &Registered) {
         registered.files.iter().map(|file| (file.path.to_string(), file.sha256)).collect();
     assert_eq!(pulled, expected, "{version}");
     let receipt = fetcher.receipt();
-    assert_eq!((receipt.digest, receipt.resolved.version), (registered.digest(), registered.version.clone()));
+    assert_eq!((receipt.digest, &receipt.resolved.version), (registered.digest(), &registered.version));
     assert_eq!(receipt.model.version, version);
     assert!(outcome.last_words.starts_with(&format!("{NAME} {version} sha256:")), "{}", outcome.last_words);
+    receipt
 }
 
 #[test]
@@ -71,10 +77,10 @@ fn a_version_is_found_by_number_alias_and_tag() {
 
     // A version whose files somebody deleted.
     let files = server.folder().join("artifacts");
-    std::fs::rename(&files, server.folder().join("aside")).unwrap();
+    fs::rename(&files, server.folder().join("aside")).unwrap();
     let gone = missing(NAME, &first.version);
     assert!(gone.contains("does not exist") || gone.contains("holds no files"), "{gone}");
-    std::fs::rename(server.folder().join("aside"), &files).unwrap();
+    fs::rename(server.folder().join("aside"), &files).unwrap();
 
     // A finished volume does not need the server.
     let fetcher = Fetcher::new();
@@ -104,11 +110,25 @@ fn credentials_are_sent_and_their_lack_is_said() {
 
 #[test]
 fn artifacts_are_read_from_where_the_registry_says() {
-    let s3 = S3Server::start();
+    let (s3, google) = (S3Server::start(), tempfile::tempdir().unwrap());
     s3.create_bucket("models");
-    for artifacts in [Artifacts::Folder, Artifacts::Bucket(&s3, "models")] {
+    fs::create_dir(google.path().join("models")).unwrap();
+    let (google, azure) = (GcsServer::start(google.path()), AzureServer::start());
+    azure.does(&[json!({"do": "create", "container": "models"})]);
+    for (artifacts, address, rung) in [
+        (Artifacts::Folder, "file:///", Integrity::Recorded),
+        (Artifacts::Bucket(&s3, "models"), "s3://models/mlflow/", Integrity::Store),
+        (Artifacts::GoogleBucket(&google, "models"), "gs://models/mlflow/", Integrity::Store),
+        (
+            Artifacts::Container(&azure, "models"),
+            "https://plimsoll.blob.core.windows.net/models/mlflow/",
+            Integrity::Store,
+        ),
+    ] {
         let server = MlflowServer::start(&Options { artifacts, ..Options::default() });
         let registered = server.register_model(NAME, &[("version", "v2.3")], &[]);
-        assert_pulls(&server, "v2.3", &registered);
+        let receipt = assert_pulls(&server, "v2.3", &registered);
+        assert!(receipt.resolved.uri.starts_with(address), "{}", receipt.resolved.uri);
+        assert_eq!(receipt.integrity, rung, "{:?}", receipt.files);
     }
 }

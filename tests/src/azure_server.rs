@@ -35,6 +35,21 @@ impl AzureServer {
         Self { _server: server, port }
     }
 
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The environment that lets a client in, by the name that every client knows.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        vec![("AZURE_STORAGE_CONNECTION_STRING".to_owned(), self.connection_string())]
+    }
+
+    /// The name of the account.
+    pub fn account(&self) -> &'static str {
+        ACCOUNT
+    }
+
     /// The address of the account.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/{ACCOUNT}", self.port)

@@ -49,6 +49,16 @@ impl GcsServer {
         process::run(curl.arg(format!("@{}", file.display())).arg(url));
     }
 
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The environment that leads a client here, by the name that every client knows.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        vec![("STORAGE_EMULATOR_HOST".to_owned(), self.url())]
+    }
+
     /// Its address; objects are at `/<bucket>/<name>`, as they are in the XML API.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

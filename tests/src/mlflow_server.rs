@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::azure_server::AzureServer;
+use crate::gcs_server::GcsServer;
 use crate::process::{self, Server, free_port};
 use crate::s3_server::S3Server;
 use crate::{http, places, tools};
@@ -25,6 +27,10 @@ pub enum Artifacts<'a> {
     Folder,
     /// In a bucket, given by the name of one that exists, that clients read themselves: `s3://`.
     Bucket(&'a S3Server, &'a str),
+    /// In a bucket of Google's that clients read themselves: `gs://`.
+    GoogleBucket(&'a GcsServer, &'a str),
+    /// In a container of Azure's that clients read themselves: `wasbs://`.
+    Container(&'a AzureServer, &'a str),
     /// In a bucket behind the server, which hands them out itself: `mlflow-artifacts:`.
     ProxiedBucket(&'a S3Server, &'a str),
 }
@@ -135,10 +141,9 @@ impl MlflowServer {
         // Its background jobs score and trace generative models, at the price of seven more processes.
         command.env("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false");
         let mut environment = vec![("MLFLOW_TRACKING_URI".to_owned(), format!("http://127.0.0.1:{port}"))];
-        if let Artifacts::Bucket(s3, _) | Artifacts::ProxiedBucket(s3, _) = options.artifacts {
-            command.envs(s3.environment());
-            environment.extend(s3.environment());
-        }
+        let of_store = of_store(options.artifacts);
+        command.envs(of_store.iter().cloned());
+        environment.extend(of_store);
         if let Some(login) = &options.login {
             let settings = folder.path().join("auth.ini");
             std::fs::write(&settings, auth_settings(folder.path(), login))
@@ -247,7 +252,21 @@ fn artifact_arguments(artifacts: Artifacts<'_>, folder: &Path) -> Vec<String> {
         Artifacts::ProxiedFolder(folder) => proxied(folder.display().to_string()),
         Artifacts::Folder => direct(format!("file://{folder}")),
         Artifacts::Bucket(_, bucket) => direct(format!("s3://{bucket}/mlflow")),
+        Artifacts::GoogleBucket(_, bucket) => direct(format!("gs://{bucket}/mlflow")),
+        Artifacts::Container(azure, container) => {
+            direct(format!("wasbs://{container}@{}.blob.core.windows.net/mlflow", azure.account()))
+        }
         Artifacts::ProxiedBucket(_, bucket) => proxied(format!("s3://{bucket}/mlflow")),
+    }
+}
+
+/// The environment of who reads from the store itself.
+fn of_store(artifacts: Artifacts<'_>) -> Vec<(String, String)> {
+    match artifacts {
+        Artifacts::Bucket(s3, _) | Artifacts::ProxiedBucket(s3, _) => s3.environment(),
+        Artifacts::GoogleBucket(gcs, _) => gcs.environment(),
+        Artifacts::Container(azure, _) => azure.environment(),
+        Artifacts::Proxied | Artifacts::ProxiedFolder(_) | Artifacts::Folder => Vec::new(),
     }
 }
 

@@ -47,7 +47,7 @@ impl Environment {
     }
 }
 
-/// MLflow's server, client and scoring server, with scikit-learn and the client for S3.
+/// MLflow's server, client and scoring server, with scikit-learn and the clients of S3, Google and Azure.
 pub fn python() -> Environment {
     environment("venv-mlflow", "mlflow/requirements.txt")
 }
