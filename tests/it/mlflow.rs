@@ -132,3 +132,29 @@ fn artifacts_are_read_from_where_the_registry_says() {
         assert_eq!(receipt.integrity, rung, "{:?}", receipt.files);
     }
 }
+
+#[test]
+fn a_version_whose_registration_is_not_over_is_refused() {
+    let server = MlflowServer::start(&Options::default());
+    let registered = server.register_model(NAME, &[], &["champion"]);
+    // Only other registries than MLflow's own, which speak its protocol, take their time.
+    for (status, code, hint) in [
+        ("FAILED_REGISTRATION", 66, "register the version again"),
+        ("PENDING_REGISTRATION", 69, "its files are not all there yet: who registers it has to finish"),
+    ] {
+        server.set_status(NAME, &registered.version, status);
+        for version in ["1", "@champion", "latest"] {
+            let fetcher = Fetcher::new().with("FETCHER_ALLOW_FLOATING", "true");
+            let refused = fetcher.pull(&server.registry(), NAME, version).expect(code);
+            let registry = server.registry();
+            assert_eq!(
+                refused.last_words,
+                format!("{NAME} {version}: version `1` of `{NAME}` is {status} in {registry}")
+            );
+            assert!(refused.stderr.ends_with(&format!("hint: {hint}\n")), "{}", refused.stderr);
+            assert!(!fetcher.has_receipt() && tree(&fetcher.model()).is_empty());
+        }
+    }
+    server.set_status(NAME, &registered.version, "READY");
+    assert_pulls(&server, "1", &registered);
+}

@@ -207,6 +207,19 @@ impl MlflowServer {
         self.call("POST", "model-versions/set-tag", &body);
     }
 
+    /// Sets the status of a model version in the server's database, since its own registry makes none that is not ready.
+    ///
+    /// # Panics
+    /// When there is no such version.
+    pub fn set_status(&self, name: &str, version: &str, status: &str) {
+        let script = "import sqlite3, sys
+with sqlite3.connect('mlflow.db', timeout=20) as database:
+    update = 'UPDATE model_versions SET status = ? WHERE name = ? AND version = ?'
+    assert database.execute(update, sys.argv[1:]).rowcount == 1";
+        let mut python = tools::python().command("python");
+        process::run(python.args(["-c", script, status, name, version]).current_dir(self.folder()));
+    }
+
     /// Trains a small scikit-learn model, logs and registers it with MLflow's own client.
     ///
     /// # Panics
