@@ -233,6 +233,9 @@ impl ResolveError {
             Self::UnknownModel { registry, .. } if registry.starts_with("hf://") => {
                 Some("write owner/name; a private model needs HF_TOKEN, of somebody who may see it")
             }
+            Self::UnknownModel { registry, .. } if registry.starts_with("mlflow+") => {
+                Some("check the name; where the server has workspaces, MLFLOW_WORKSPACE says in which it is")
+            }
             Self::Archived { .. } => Some("name a version that is live, or restore this one in the registry"),
             Self::NoArtifact { .. } => Some("register the model's artifact with its `uri`"),
             Self::Ambiguous { .. } => {

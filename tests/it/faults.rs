@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use plimsoll_tests::fault_server::{Answer, FaultServer};
-use plimsoll_tests::{poll, process, skip};
+use plimsoll_tests::{poll, process};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fetcher::{Fetcher, noise, sample_model, tree};
@@ -362,30 +362,12 @@ fn two_fetchers_do_not_work_on_one_volume() {
     first.wait().unwrap();
 }
 
-/// Runs a test's body with a file system of its own of `size`, in a mount namespace of its own.
+/// Runs with a model directory on a file system of `size`.
 fn on_small_volume(fetcher: &Fetcher, size: &str, arguments: &[&str]) -> Option<crate::fetcher::Outcome> {
-    if skip::asked("mount", "a full disk (needs a mount namespace)") {
-        return None;
-    }
-    fs::create_dir_all(fetcher.model()).unwrap();
-    let script = "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\" || exit 199; shift 2; exec \"$@\"";
-    let inner = fetcher.command(arguments);
-    let mut command = Command::new("unshare");
-    command
-        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", size])
-        .arg(fetcher.model());
-    command.arg(inner.get_program()).args(inner.get_args()).env_clear();
-    for (name, value) in inner.get_envs() {
-        command.env(name, value.unwrap());
-    }
-    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    let outcome = fetcher.outcome(&process::output(&mut command));
-    assert!(
-        outcome.code != 199 && outcome.code != 1,
-        "cannot mount a tmpfs in a namespace: allow unprivileged user namespaces, or set PLIMSOLL_SKIP=mount\n{}",
-        outcome.stderr
-    );
-    Some(outcome)
+    let model = fetcher.model();
+    fs::create_dir_all(&model).unwrap();
+    let mount = "mount -t tmpfs -o size=\"$1\" tmpfs \"$2\"";
+    fetcher.run_mounted("a full disk", mount, [size, model.to_str().unwrap()], arguments)
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use handoff::{Layout, Receipt};
 pub use plimsoll_tests::noise::noise;
-use plimsoll_tests::{binaries, process};
+use plimsoll_tests::{binaries, process, skip};
 use tempfile::TempDir;
 
 /// How a run of the fetcher ended.
@@ -103,6 +103,36 @@ impl Fetcher {
             stderr: text(&output.stderr),
             last_words,
         }
+    }
+
+    /// Runs in a mount namespace of its own, where `mount` has mounted what these values say; nothing where that is left
+    /// out.
+    pub fn run_mounted(
+        &self,
+        what: &str,
+        mount: &str,
+        values: [&str; 2],
+        arguments: &[&str],
+    ) -> Option<Outcome> {
+        if skip::asked("mount", &format!("{what} (needs a mount namespace)")) {
+            return None;
+        }
+        let script = format!("{mount} || exit 199; shift 2; exec \"$@\"");
+        let inner = self.command(arguments);
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script, "sh"]).args(values);
+        command.arg(inner.get_program()).args(inner.get_args()).env_clear();
+        for (name, value) in inner.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        let outcome = self.outcome(&process::output(&mut command));
+        assert!(
+            outcome.code != 199 && outcome.code != 1,
+            "cannot mount in a namespace: allow unprivileged user namespaces, or set PLIMSOLL_SKIP=mount\n{}",
+            outcome.stderr
+        );
+        Some(outcome)
     }
 
     /// Pulls a model that is named in a registry.

@@ -17,6 +17,7 @@ mod direct;
 mod items;
 mod presigned;
 mod reach;
+mod workspaces;
 
 const NAME: &str = "product-recommendation";
 

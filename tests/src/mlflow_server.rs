@@ -185,17 +185,28 @@ impl MlflowServer {
     /// # Panics
     /// When the server refuses.
     pub fn call(&self, method: &str, name: &str, body: &Value) -> Value {
+        self.send(method, &format!("/api/2.0/mlflow/{name}"), body)
+    }
+
+    fn send(&self, method: &str, path: &str, body: &Value) -> Value {
         let mut headers = vec![("content-type", "application/json".to_owned())];
         if let Some(login) = &self.login {
             let credentials = base64(format!("{}:{}", login.username, login.password).as_bytes());
             headers.push(("authorization", format!("Basic {credentials}")));
         }
         let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let path = format!("/api/2.0/mlflow/{name}");
-        let answer = http::request(method, self.port, &path, &headers, body.to_string().as_bytes());
-        let answer = answer.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(answer.status, 200, "{name}: {}", String::from_utf8_lossy(&answer.body));
+        let answer = http::request(method, self.port, path, &headers, body.to_string().as_bytes());
+        let answer = answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert!(matches!(answer.status, 200 | 201), "{path}: {}", String::from_utf8_lossy(&answer.body));
         answer.json()
+    }
+
+    /// Makes a workspace, on a server that was started with `MLFLOW_ENABLE_WORKSPACES`.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn create_workspace(&self, name: &str) {
+        self.send("POST", "/api/3.0/mlflow/workspaces", &serde_json::json!({"name": name}));
     }
 
     /// Sets a tag of a model version.
@@ -225,6 +236,20 @@ with sqlite3.connect('mlflow.db', timeout=20) as database:
     /// # Panics
     /// When that fails.
     pub fn register_model(&self, name: &str, tags: &[(&str, &str)], aliases: &[&str]) -> Registered {
+        self.register_model_in(None, name, tags, aliases)
+    }
+
+    /// The same in a workspace.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn register_model_in(
+        &self,
+        workspace: Option<&str>,
+        name: &str,
+        tags: &[(&str, &str)],
+        aliases: &[&str],
+    ) -> Registered {
         let folder = tempfile::tempdir().expect("a folder for the trainer");
         let out = folder.path().join("registered.json");
         let mut command = tools::python().command("python");
@@ -236,6 +261,7 @@ with sqlite3.connect('mlflow.db', timeout=20) as database:
             command.arg(format!("--alias={alias}"));
         }
         command.arg("--out").arg(&out).envs(self.environment.iter().cloned()).current_dir(folder.path());
+        command.envs(workspace.map(|workspace| ("MLFLOW_WORKSPACE", workspace)));
         process::run(&mut command);
         let registered = std::fs::read(out).expect("the trainer wrote what it did");
         serde_json::from_slice(&registered).expect("the trainer writes what the tests read")

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::connection::Connection;
-use crate::http::{join, read_bounded, send};
+use crate::http::{classify, join, read_bounded, send};
 use crate::limits::Limits;
 use crate::redact::Redacted;
 use crate::resolve::ResolveError;
@@ -75,12 +75,17 @@ impl<'a> Client<'a> {
     async fn once<T: DeserializeOwned>(&self, request: RequestBuilder, url: &Url) -> Result<T, StoreError> {
         let request = self.connection.mlflow.apply(request);
         // MLflow answers 400 with an error code where others answer 404.
-        let response = send(request, url, &[StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND]).await?;
-        let status = response.status();
+        let said = [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::INTERNAL_SERVER_ERROR];
+        let response = send(request, url, &said).await?;
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = read_bounded(response, url, Limits::DEFAULT.document_bytes).await?;
         let what = || Redacted(url).to_string();
         if status.is_success() {
             return read(what(), &body);
+        }
+        // What a server does not have, such as workspaces, is not there at the next attempt either.
+        if status.is_server_error() && error_answer(&body).error_code != "FEATURE_DISABLED" {
+            return Err(classify(what(), status, &headers));
         }
         Err(refusal(what(), status, &body))
     }
@@ -99,9 +104,13 @@ struct ErrorAnswer {
     message: String,
 }
 
+fn error_answer(body: &[u8]) -> ErrorAnswer {
+    serde_json::from_slice(body).unwrap_or_default()
+}
+
 /// What a 400 or 404 means. A 404 that MLflow itself did not write comes from something else at that address.
 pub(crate) fn refusal(what: String, status: StatusCode, body: &[u8]) -> StoreError {
-    let answer: ErrorAnswer = serde_json::from_slice(body).unwrap_or_default();
+    let answer = error_answer(body);
     match answer.error_code.as_str() {
         "RESOURCE_DOES_NOT_EXIST" | "NOT_FOUND" => StoreError::NotFound { what },
         // An alias that does not exist is an invalid parameter in MLflow's words.
