@@ -47,6 +47,25 @@ fn mlflow_uris_name_a_registered_model() {
 }
 
 #[test]
+fn kserve_names_kubeflows_registry_by_its_host_and_scheme() {
+    let reference = |scheme: Option<&str>| {
+        let cli = Cli::try_parse_from(["fetcher", "pull", "--uri", "model-registry://fraud/v1"]).unwrap();
+        let job = job(cli, &|name| match name {
+            "MODEL_REGISTRY_BASE_URL" => Some("registry:8080".to_owned()),
+            "MODEL_REGISTRY_SCHEME" => scheme.map(str::to_owned),
+            _ => None,
+        });
+        match job {
+            Ok(Job::Pull(mut pulls)) => Ok(pulls.remove(0).wanted.reference.registry()),
+            other => Err(other.unwrap_err().to_string()),
+        }
+    };
+    assert_eq!(reference(None).unwrap(), "model-registry+http://registry:8080");
+    assert_eq!(reference(Some("https")).unwrap(), "model-registry+https://registry:8080");
+    assert_eq!(reference(Some("ftp")).unwrap_err(), "--registry (MODEL_REGISTRY) is not usable");
+}
+
+#[test]
 fn mlflow_uris_name_what_is_not_registered() {
     let id = |uri: &str| pulled(&["pull", "--uri", uri]).id().to_string();
     assert_eq!(id("models:/m-0123"), "m-0123 m-0123");

@@ -1,5 +1,6 @@
 //! Kubeflow's model registry: the real one, with models in a real bucket.
 
+use plimsoll_tests::fault_proxy::FaultProxy;
 use plimsoll_tests::fault_server::{Answer, FaultServer};
 use plimsoll_tests::model_registry::ModelRegistry;
 use plimsoll_tests::s3_server::S3Server;
@@ -85,6 +86,91 @@ fn the_registry_says_which_server_has_the_bucket() {
     fetcher.pull(&registry.registry(), NAME, "v1").expect(0);
     assert_eq!(tree(&fetcher.model()), tree(model.path()));
     assert_eq!(fetcher.receipt().resolved.uri, format!("s3://models/v1 at {}/", s3.url()));
+}
+
+#[test]
+fn the_newest_model_counts_on_whatever_page_it_is() {
+    let ((s3, model), registry) = (bucket(&["v1"]), ModelRegistry::start());
+    let version = registry.version(&registry.model(NAME), "v1");
+    registry.artifact(&version, "draft", "s3://models/nothing", &json!({}));
+    // In the middle of three pages, in whatever order they are.
+    let cards = |from: u32| {
+        for number in from..from + 110 {
+            let card = json!({"artifactType": "doc-artifact"});
+            registry.artifact(&version, &format!("card {number}"), "https://host/card.md", &card);
+        }
+    };
+    cards(0);
+    registry.artifact(&version, "weights", "s3://models/v1", &json!({}));
+    cards(110);
+    let front = FaultProxy::start(registry.port());
+    let fetcher = Fetcher::new().with_all(&s3.environment());
+    fetcher.pull(&format!("model-registry+{}", front.url()), NAME, "v1").expect(0);
+    assert_eq!(tree(&fetcher.model()), tree(model.path()));
+    let targets = front.exchanges().into_iter().map(|exchange| exchange.request.target);
+    let pages: Vec<_> = targets.filter(|target| target.contains("/artifacts?")).collect();
+    assert_eq!(pages.len(), 3, "{pages:?}");
+    assert!(pages[1..].iter().all(|page| page.contains("nextPageToken=")), "{pages:?}");
+}
+
+#[test]
+fn a_version_that_moved_after_it_was_resolved_is_held_to_its_digest() {
+    let ((s3, model), registry) = (bucket(&["v1", "copy", "other"]), ModelRegistry::start());
+    std::fs::write(s3.bucket("models").join("other/config.json"), "{\"another\": \"model\"}").unwrap();
+    let version = registry.version(&registry.model(NAME), "v1");
+    let artifact = registry.artifact(&version, "weights", "s3://models/v1", &json!({}));
+    let moved = |uri: &str, more: &Value| {
+        let mut change = json!({"artifactType": "model-artifact", "uri": uri});
+        change.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        registry.call("PATCH", &format!("model_artifacts/{artifact}"), &change);
+    };
+    let fetcher = || Fetcher::new().with_all(&s3.environment());
+    let resolve = |fetcher: &Fetcher| -> Value {
+        let named = ["--registry", &registry.registry(), "--model-name", NAME, "--model-version", "v1"];
+        let plan = fetcher.run(&[&["resolve", "--output", "json"][..], &named].concat()).expect(0).stdout;
+        serde_json::from_str(&plan).unwrap()
+    };
+    let pull = |fetcher: &Fetcher, code: i32| fetcher.pull(&registry.registry(), NAME, "v1").expect(code);
+    let digest = digest_by_coreutils(model.path());
+    let pinned = || fetcher().with("MODEL_DIGEST", &digest);
+
+    let first = fetcher();
+    assert_eq!(resolve(&first)["resolved"]["uri"], "s3://models/v1");
+    pull(&first, 0);
+    assert_eq!(first.receipt().digest.to_string(), digest);
+
+    // The registry keeps no digest: what is in place stays, and a pin tells a copy from another model.
+    moved("s3://models/other", &json!({}));
+    assert!(pull(&first, 0).last_words.ends_with("already in place"));
+    assert_eq!(tree(&first.model()), tree(model.path()));
+    let unpinned = fetcher();
+    pull(&unpinned, 0);
+    assert_eq!(unpinned.receipt().resolved.uri, "s3://models/other");
+    assert_ne!(unpinned.receipt().digest.to_string(), digest);
+    let refused = |fetcher: &Fetcher, words: &str| {
+        let told = pull(fetcher, 65).last_words;
+        assert!(told.contains(words), "{told}");
+        assert!(!fetcher.has_receipt() && tree(&fetcher.model()).is_empty());
+    };
+    let mismatch = format!("digest mismatch on the whole model: expected {digest}, got sha256:");
+    refused(&pinned(), &mismatch);
+    moved("s3://models/copy", &json!({}));
+    pull(&pinned(), 0);
+
+    // The registry does: the plan has it.
+    let vouched = json!({"customProperties": {"digest": text(&digest)}});
+    moved("s3://models/copy", &vouched);
+    let plan = resolve(&fetcher());
+    assert_eq!((&plan["resolved"]["uri"], &plan["digest"]), (&json!("s3://models/copy"), &json!(digest)));
+    moved("s3://models/other", &vouched);
+    refused(&fetcher(), &mismatch);
+    // Another model with a digest of its own is one, and not the one that is pinned.
+    let other = unpinned.receipt().digest.to_string();
+    let newer = json!({"customProperties": {"digest": text(&other)}});
+    registry.artifact(&version, "weights 2", "s3://models/other", &newer);
+    pull(&fetcher(), 0);
+    let words = format!("digest mismatch: expected {digest} (pinned), got {other} from the registry");
+    refused(&pinned(), &words);
 }
 
 #[test]

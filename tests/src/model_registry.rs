@@ -87,16 +87,16 @@ impl ModelRegistry {
         self.make("model_versions", &json!({"name": name, "registeredModelId": model}))
     }
 
-    /// Adds an artifact to a version: a model at an address, unless `more` says otherwise.
+    /// Adds an artifact to a version: a model at an address, unless `more` says otherwise. Gives its number.
     #[track_caller]
-    pub fn artifact(&self, version: &str, name: &str, uri: &str, more: &Value) {
+    pub fn artifact(&self, version: &str, name: &str, uri: &str, more: &Value) -> String {
         let mut artifact = json!({"artifactType": "model-artifact", "name": name, "uri": uri});
         let all = artifact.as_object_mut().expect("it is an object");
         for (key, value) in more.as_object().expect("more is an object") {
             all.insert(key.clone(), value.clone());
         }
         all.retain(|_, value| !value.is_null());
-        self.call("POST", &format!("model_versions/{version}/artifacts"), &artifact);
+        self.make(&format!("model_versions/{version}/artifacts"), &artifact)
     }
 }
 
