@@ -97,10 +97,23 @@ fn a_version_that_moves_must_be_allowed() {
     let mlflow = ["pull", "--registry", "mlflow+http://h", "--model-name", "a", "--allow-floating"];
     for version in ["latest", "Latest", "production", "Staging"] {
         let reference = pulled(&[&mlflow[..], &["--model-version", version]].concat());
-        assert!(matches!(reference, ModelRef::Mlflow { .. }) && reference.is_floating(), "{version}");
         let by_uri = pulled(&["pull", "--allow-floating=true", "--uri", &format!("models:/a/{version}")]);
-        assert!(by_uri.is_floating(), "{version}");
+        for reference in [reference, by_uri] {
+            // Under the name that was written, which whoever waits for the model looks for.
+            assert!(reference.is_floating() && reference.id().version == version, "{reference:?}");
+        }
     }
+    let kubeflow = pulled(&[
+        "pull",
+        "--allow-floating",
+        "--registry",
+        "model-registry+http://h",
+        "--model-name",
+        "a",
+        "--model-version",
+        "Latest",
+    ]);
+    assert!(kubeflow.is_floating() && kubeflow.id().version == "Latest", "{kubeflow:?}");
     assert!(!pulled(&[&mlflow[..], &["--model-version", "v1"]].concat()).is_floating());
     for version in ["latest", "LATEST"] {
         let error = refused(&["pull", "--uri", &format!("models:/a/{version}")]);

@@ -22,8 +22,8 @@ pub enum VersionRef {
     Named(VersionName),
     /// Whichever version the alias points at now, e.g. `@champion`.
     Alias(VersionName),
-    /// `latest`: whichever version is the newest now.
-    Newest,
+    /// Whichever version is the newest now: of all by the word `latest`, in MLflow of a stage by its name.
+    Newest(VersionName),
 }
 
 /// Why a name was refused.
@@ -113,9 +113,8 @@ impl fmt::Display for VersionName {
 impl fmt::Display for VersionRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Named(version) => version.fmt(f),
+            Self::Named(version) | Self::Newest(version) => version.fmt(f),
             Self::Alias(alias) => write!(f, "@{alias}"),
-            Self::Newest => f.write_str("latest"),
         }
     }
 }

@@ -18,7 +18,7 @@ pub enum ModelRef {
         /// Its version or alias.
         version: VersionRef,
     },
-    /// In MLflow's words for what is not a version of a registered model, or not always the same.
+    /// In MLflow's words for what is not a version of a registered model.
     Mlflow {
         /// The tracking server.
         server: Url,
@@ -36,16 +36,9 @@ pub enum ModelRef {
     },
 }
 
-/// What MLflow's URIs name beside versions and aliases.
+/// What MLflow's URIs name beside versions of registered models.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MlflowItem {
-    /// The newest version, or that of a stage.
-    Newest {
-        /// The model.
-        name: ModelName,
-        /// `latest`, or a stage.
-        stage: VersionName,
-    },
     /// A logged model, by its id.
     LoggedModel(VersionName),
     /// What a run logged.
@@ -91,7 +84,7 @@ impl ModelRef {
     /// others that show the same.
     pub fn led_to(&self, resolved: &Resolved) -> bool {
         let same_address = match self {
-            Self::Registered { .. } | Self::Mlflow { item: MlflowItem::Newest { .. }, .. } => true,
+            Self::Registered { .. } => true,
             Self::Mlflow { item: MlflowItem::LoggedModel(id), .. } => resolved.version == id.as_str(),
             Self::Mlflow { item: MlflowItem::RunArtifact { run, path }, .. } => {
                 resolved.version == format!("{run}/{path}")
@@ -121,8 +114,7 @@ impl ModelRef {
                 !crate::resolve::hugging_face::is_commit(&version.to_string())
             }
             Self::Registered { version, .. } => version.is_floating(),
-            Self::Mlflow { item, .. } => matches!(item, MlflowItem::Newest { .. }),
-            Self::Uri { .. } => false,
+            Self::Mlflow { .. } | Self::Uri { .. } => false,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{ConfigError, given};
 use crate::cli::ReferenceArgs;
 use crate::credentials::{Environment, hugging_face};
 use crate::name::{ModelName, VersionName, VersionRef};
-use crate::reference::{MlflowItem, ModelRef, is_latest, is_stage};
+use crate::reference::{ModelRef, is_latest, is_stage};
 use crate::uri::{self, RegistryUri};
 
 mod mlflow;
@@ -160,20 +160,18 @@ fn named(
         let setting = "--model-name or --model-version (MODEL_NAME, MODEL_VERSION)";
         registry.uri(&name, &version).map_err(|source| ConfigError::Uri { setting, source })?;
     }
-    match (registry, version) {
-        (RegistryUri::Mlflow(server), VersionRef::Named(stage))
-            if floating && (is_latest(stage.as_str()) || is_stage(stage.as_str())) =>
+    let version = match (&registry, version) {
+        (RegistryUri::Mlflow(_), VersionRef::Named(word))
+            if floating && (is_latest(word.as_str()) || is_stage(word.as_str())) =>
         {
-            let model = ModelId { name: name.to_string(), version: stage.to_string() };
-            Ok(ModelRef::Mlflow { server, item: MlflowItem::Newest { name, stage }, model })
+            VersionRef::Newest(word)
         }
-        (registry @ RegistryUri::ModelRegistry(_), VersionRef::Named(newest))
-            if is_latest(newest.as_str()) =>
-        {
-            Ok(ModelRef::Registered { registry, name, version: VersionRef::Newest })
+        (RegistryUri::ModelRegistry(_), VersionRef::Named(word)) if is_latest(word.as_str()) => {
+            VersionRef::Newest(word)
         }
-        (registry, version) => Ok(ModelRef::Registered { registry, name, version }),
-    }
+        (_, version) => version,
+    };
+    Ok(ModelRef::Registered { registry, name, version })
 }
 
 fn name_and_version(

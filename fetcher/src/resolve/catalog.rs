@@ -32,7 +32,7 @@ pub(super) async fn resolve(
     };
     let store = store::open(root, connection).map_err(|error| asked(Failed::Final(error)))?;
     let resolved = match version {
-        VersionRef::Named(version) => version.clone(),
+        VersionRef::Named(version) | VersionRef::Newest(version) => version.clone(),
         VersionRef::Alias(alias) => {
             let path = alias_path(name, alias).map_err(too_long)?;
             let content = read(store.as_ref(), &path, budget).await.map_err(asked)?.ok_or_else(unknown)?;
@@ -41,7 +41,6 @@ pub(super) async fn resolve(
                 ResolveError::BadDescriptor { what, reason }
             })?
         }
-        VersionRef::Newest => return Err(unknown()),
     };
     let path = version_path(name, &resolved, crate::catalog::DESCRIPTOR).map_err(too_long)?;
     let content = read(store.as_ref(), &path, budget).await.map_err(asked)?.ok_or_else(unknown)?;

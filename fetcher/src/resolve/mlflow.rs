@@ -88,8 +88,7 @@ impl<'a> Registry<'a> {
         let found = match version {
             VersionRef::Alias(alias) => self.by_alias(name, alias).await?,
             VersionRef::Named(version) => self.by_any_name(name, version).await?,
-            // An item, for which stages are the same question.
-            VersionRef::Newest => None,
+            VersionRef::Newest(word) => self.newest(name, word).await?,
         };
         match found {
             Some(found) => self.located(name, found).await,
@@ -97,43 +96,26 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// What is not a version of a registered model, or not always the same.
+    /// What is not a version of a registered model.
     pub(super) async fn resolve_item(&self, item: &MlflowItem) -> Result<Location, ResolveError> {
         match item {
-            MlflowItem::Newest { name, stage } => self.resolve_newest(name, stage).await,
             MlflowItem::LoggedModel(id) => self.client.logged_model(id).await,
             MlflowItem::RunArtifact { run, path } => self.client.run_artifact(run, path).await,
         }
     }
 
     /// The newest version, or that of a stage, unless an alias or a tag has the stage's name.
-    async fn resolve_newest(
-        &self,
-        name: &ModelName,
-        version: &VersionName,
-    ) -> Result<Location, ResolveError> {
-        let by_name = match is_latest(version.as_str()) {
-            true => None,
-            false => self.by_any_name(name, version).await?,
-        };
-        let found = match by_name {
-            None => self.newest(name, version).await?,
-            by_name => by_name,
-        };
-        match found {
-            Some(found) => self.located(name, found).await,
-            None => Err(self.unknown(name, &VersionRef::Named(version.clone())).await?),
-        }
-    }
-
     async fn newest(
         &self,
         name: &ModelName,
-        stage: &VersionName,
+        word: &VersionName,
     ) -> Result<Option<ModelVersion>, ResolveError> {
         let mut query = vec![("name", name.as_str())];
-        if !is_latest(stage.as_str()) {
-            query.push(("stages", stage.as_str()));
+        if !is_latest(word.as_str()) {
+            if let Some(found) = self.by_any_name(name, word).await? {
+                return Ok(Some(found));
+            }
+            query.push(("stages", word.as_str()));
         }
         let answer = self.client.ask::<LatestAnswer>("registered-models/get-latest-versions", &query).await;
         let versions = found(answer).map_err(self.client.asking())?.map(|answer| answer.model_versions);
@@ -243,15 +225,12 @@ impl<'a> Registry<'a> {
     }
 }
 
-const NONE_AT_ALL: &str = "the model has no version at all";
-
 fn looked_for(version: &VersionRef) -> &'static str {
     match version {
         VersionRef::Alias(_) => "looked for an alias of that name",
-        VersionRef::Newest => NONE_AT_ALL,
-
-        VersionRef::Named(version) if is_latest(version.as_str()) => NONE_AT_ALL,
-        VersionRef::Named(version) if is_stage(version.as_str()) => {
+        VersionRef::Newest(word) if is_latest(word.as_str()) => "the model has no version at all",
+        VersionRef::Newest(_) => "looked for an alias, a version tag `version` of that value and a stage",
+        VersionRef::Named(word) if is_stage(word.as_str()) => {
             "looked for an alias and a version tag `version` of that value; a stage is looked for with FETCHER_ALLOW_FLOATING=true"
         }
         VersionRef::Named(_) => {

@@ -145,7 +145,7 @@ impl<'a> Registry<'a> {
                 let asked = [("name", wanted.as_str()), ("parentResourceId", &model.id)];
                 found(self.ask(&["model_version"], &asked).await).map_err(self.asking())?
             }
-            VersionRef::Newest => {
+            VersionRef::Newest(_) => {
                 let newest_first = [("orderBy", "CREATE_TIME"), ("sortOrder", "DESC")];
                 let all = self.all(&["registered_models", &model.id, "versions"], &newest_first).await?;
                 let live = all.into_iter().filter(|version: &Entity| version.state != ARCHIVED);

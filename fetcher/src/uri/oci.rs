@@ -159,10 +159,8 @@ impl OciRegistry {
         let name = format!("{}/{name}", self.path);
         let repository = Repository::new(&self.host, name.trim_start_matches('/'))?;
         let text = match version {
-            VersionRef::Named(version) => version.as_str(),
-            VersionRef::Alias(tag) => tag.as_str(),
-            // A tag like any other, here.
-            VersionRef::Newest => "latest",
+            // `latest` is a tag like any other, here.
+            VersionRef::Named(tag) | VersionRef::Alias(tag) | VersionRef::Newest(tag) => tag.as_str(),
         };
         let (tag, digest) = match text.contains(':') {
             true => (None, Some(self::digest(text)?)),

@@ -106,6 +106,10 @@ fn every_uri_leads_to_what_the_official_client_downloads() {
     ] {
         assert_eq!(refused(&uri, code), (words, hint.to_owned()), "{uri}");
     }
+    let stage = ["pull", "--allow-floating", "--uri", &format!("models:/{NAME}/Staging")];
+    let stage = Fetcher::new().with_all(server.environment()).run(&stage).expect(66).stderr;
+    let hint = "hint: looked for an alias, a version tag `version` of that value and a stage\n";
+    assert!(stage.ends_with(hint), "{stage}");
     let (words, hint) = refused(&format!("runs:/{twins}/twin"), 66);
     assert!(words.contains("logged several models as `twin` (m-"), "{words}");
     assert_eq!(hint, "name the one that is meant by its id, as models:/m-…");

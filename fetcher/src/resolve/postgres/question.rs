@@ -147,10 +147,8 @@ impl Question<'_> {
         let (client, connection) = config.connect_raw(stream, NoTls).await?;
         let mut connection = pin!(connection);
         let (version, by_alias) = match self.version {
-            VersionRef::Named(version) => (version.as_str(), false),
+            VersionRef::Named(version) | VersionRef::Newest(version) => (version.as_str(), false),
             VersionRef::Alias(alias) => (alias.as_str(), true),
-            // Only Kubeflow's registry is asked for it; as an alias it is not found.
-            VersionRef::Newest => ("", true),
         };
         let name = self.name.as_str();
         let parameters: [(&(dyn ToSql + Sync), _); 3] =
