@@ -92,6 +92,7 @@ tests! {
     fn http_weak_etag();
     fn http_whole_file_for_a_range();
     fn mlflow_answer_cut();
+    fn mlflow_answer_of_a_failure();
     fn mlflow_answer_shortened();
     fn mlflow_answer_without_end();
     fn mlflow_body_always_cut();

@@ -29,6 +29,11 @@ pub(super) fn cases() -> Vec<Case> {
         })
         .told("the connection is closed in the middle of an answer of the registry", "asks again")
         .ends(0, &["retrying"]),
+        Case::new(source, "answer_of_a_failure", registry, First(2), |_, _, answer| {
+            answer.status("500 Internal Server Error")
+        })
+        .told("500 for a question to the registry", "asks again")
+        .ends(0, &["retrying", "500 Internal Server Error"]),
         Case::new(source, "answer_shortened", search, Every, |_, _, answer| {
             answer.text(|text| text[..text.len() / 2].to_owned())
         })
