@@ -69,6 +69,21 @@ fn a_prefix_is_pulled_without_its_neighbours_and_checked() {
 }
 
 #[test]
+fn a_container_is_listed_page_by_page() {
+    let names = || (0..10_000).map(|number| format!("{}/{number}", number % 10));
+    let server = AzureServer::listing("models", names().map(|name| format!("many/{name}")));
+    // It is slow to be asked about each of so many; what vouches for them all saves that.
+    let sums: String = names().map(|name| format!("{}  {name}\n", "0".repeat(64))).collect();
+    // Two that stand for folders, as two kinds of client make them; and an empty file.
+    let mut marked = put("many/marked", b"");
+    marked["metadata"] = json!({"hdi_isfolder": "true"});
+    let sums = put("many/SHA256SUMS", sums.as_bytes());
+    server.does(&[sums, marked, put("many/nothing/", b""), put("many/__init__.py", b"")]);
+    let plan = fetcher(&server).run(&["resolve", "--uri", "az://models/many"]).expect(0).stdout;
+    assert!(plan.contains(" in 10002 files"), "{}", &plan[..300]);
+}
+
+#[test]
 fn a_catalog_is_published_to_and_pulled_from() {
     let (server, model) = server();
     fs::write(model.path().join("large.bin"), noise(20_000_000)).unwrap();

@@ -1,7 +1,9 @@
 //! S3, by a real server: a catalog in a bucket, and plain prefixes and objects.
 
 use std::fs;
+use std::sync::Arc;
 
+use plimsoll_tests::fault_proxy::FaultProxy;
 use plimsoll_tests::fault_server::{Answer, FaultServer, Request};
 use plimsoll_tests::s3_server::S3Server;
 
@@ -116,18 +118,57 @@ fn the_settings_of_kserve_are_understood_and_a_proxy_is_used() {
 
 #[test]
 fn a_bucket_is_listed_page_by_page() {
-    let server = server();
+    let (server, empty) = (server(), tempfile::NamedTempFile::new().unwrap());
     let folder = server.bucket("models").join("many");
-    for shard in 0..3 {
+    for shard in 0..10 {
         let folder = folder.join(shard.to_string());
         fs::create_dir_all(&folder).unwrap();
-        for number in 0..400 {
+        for number in 0..1000 {
             fs::write(folder.join(number.to_string()), "").unwrap();
         }
     }
+    // What consoles leave behind for folders.
+    for marker in ["many/", "many/3/", "many/nothing/"] {
+        server.put_with_checksum(empty.path(), "models", marker, "none", 1);
+    }
     let fetcher = Fetcher::new().with_all(&server.environment());
     let plan = fetcher.run(&["resolve", "--uri", "s3://models/many"]).expect(0).stdout;
-    assert!(plan.contains(" in 1200 files"), "{}", &plan[..300]);
+    assert!(plan.contains(" in 10000 files"), "{}", &plan[..300]);
+}
+
+#[test]
+fn an_object_that_was_overwritten_after_it_was_listed_is_not_read() {
+    // Before its checksum is asked for, and between that and its bytes; where what was there is kept, too.
+    for (method, target, versions) in [
+        ("GET", "/models?", false),
+        ("HEAD", "/models/a/model.bin?", false),
+        ("HEAD", "/models/a/model.bin?", true),
+    ] {
+        let (server, model) = (Arc::new(server()), tempfile::tempdir().unwrap());
+        if versions {
+            server.keep_versions("models");
+        }
+        let file = model.path().join("model.bin");
+        let put = {
+            let (server, file) = (Arc::clone(&server), file.clone());
+            move || server.put_with_checksum(&file, "models", "a/model.bin", "crc32", 1)
+        };
+        fs::write(&file, "weights").unwrap();
+        put();
+        fs::write(&file, "changed").unwrap();
+        let proxy = FaultProxy::start(server.port());
+        proxy.damage(Arc::new(move |request, answer| {
+            if request.method == method && request.target.starts_with(target) {
+                put();
+            }
+            answer
+        }));
+        let fetcher = Fetcher::new().with_all(&server.environment()).with("AWS_ENDPOINT_URL", &proxy.url());
+        let failed = fetcher.run(&["pull", "--uri", "s3://models/a"]).expect(65);
+        let words = "s3://models/a/model.bin changed since it was listed";
+        assert!(failed.last_words.contains(words), "{method}: {}", failed.last_words);
+        assert!(tree(&fetcher.model()).is_empty());
+    }
 }
 
 /// Who hands out credentials for a while, in all the ways that AWS has, and a bucket with nothing in it.

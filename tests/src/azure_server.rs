@@ -1,8 +1,12 @@
 //! Azurite, Microsoft's own stand-in for Azure Blob Storage: it checks signatures, conditions and the protocol.
 
+use std::fs;
 use std::io::Write as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::process::{Server, free_port};
 use crate::{http, places, tools};
@@ -16,6 +20,7 @@ const KEY: &str = "bm90IGEgc2VjcmV0IG9mIGFueW9uZQ==";
 pub struct AzureServer {
     _server: Server,
     port: u16,
+    _folder: Option<TempDir>,
 }
 
 impl AzureServer {
@@ -24,15 +29,55 @@ impl AzureServer {
     /// # Panics
     /// When it does not start.
     pub fn start() -> Self {
-        let port = free_port();
         let mut command = tools::azurite();
-        command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string(), "--inMemoryPersistence"]);
+        command.arg("--inMemoryPersistence");
+        Self::with(command, None)
+    }
+
+    /// Starts a server that has a container with blobs of these names already, of one byte each, which nobody can read:
+    /// they stand in what the server keeps on its disk. To make thousands by requests takes it minutes.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn listing(container: &str, names: impl Iterator<Item = String>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder for the server");
+        let time = "2026-11-27T12:00:00.000Z";
+        let properties = json!({"creationTime": time, "lastModified": time, "etag": "\"1\"", "contentLength": 1,
+            "contentType": "application/octet-stream", "blobType": "BlockBlob"});
+        let blob = |(number, name): (usize, String)| {
+            json!({"accountName": ACCOUNT, "containerName": container, "name": name, "properties": properties,
+                "snapshot": "", "isCommitted": true, "deleted": false, "$loki": number + 1})
+        };
+        let container = json!({"accountName": ACCOUNT, "name": container, "$loki": 1,
+            "properties": {"lastModified": time, "etag": "\"1\""}});
+        let collection = |name: &str, data: Vec<Value>| {
+            json!({"name": name, "maxId": data.len(), "data": data, "binaryIndices": {}, "uniqueNames": [],
+                "transforms": {}, "DynamicViews": [], "disableChangesApi": true})
+        };
+        let blobs = names.enumerate().map(blob).collect();
+        let kept = json!({"databaseVersion": 1.5, "collections": [
+            collection("$CONTAINERS_COLLECTION$", vec![container]), collection("$BLOBS_COLLECTION$", blobs)]});
+        let file = folder.path().join("__azurite_db_blob__.json");
+        fs::write(file, kept.to_string()).expect("the folder can be written to");
+        let mut command = tools::azurite();
+        command.arg("--location").arg(folder.path());
+        Self::with(command, Some(folder))
+    }
+
+    fn with(mut command: Command, folder: Option<TempDir>) -> Self {
+        let port = free_port();
+        command.args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
         command.args(["--disableTelemetry", "--skipApiVersionCheck"]);
         command.env("AZURITE_ACCOUNTS", format!("{ACCOUNT}:{KEY}"));
         let server = Server::start("azurite", &command, Duration::from_secs(60), || {
             http::get(port, "/").is_ok_and(|answer| answer.status >= 400)
         });
-        Self { _server: server, port }
+        Self { _server: server, port, _folder: folder }
+    }
+
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The port it listens on.
@@ -64,7 +109,7 @@ impl AzureServer {
     ///
     /// # Panics
     /// When it fails.
-    pub fn does(&self, operations: &[serde_json::Value]) -> String {
+    pub fn does(&self, operations: &[Value]) -> String {
         let mut client = tools::azure_python().command("python");
         client.arg(places::data("azure/storage.py")).arg(self.connection_string());
         let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python runs");

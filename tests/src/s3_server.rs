@@ -20,6 +20,8 @@ pub struct S3Server {
     _server: Server,
     port: u16,
     folder: TempDir,
+    /// What was overwritten, in buckets that keep it.
+    _versions: TempDir,
 }
 
 impl S3Server {
@@ -29,6 +31,7 @@ impl S3Server {
     /// When it does not start.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the buckets");
+        let versions = tempfile::tempdir().expect("a folder for old versions");
         let port = free_port();
         let mut command = Command::new(tools::versitygw());
         command
@@ -42,12 +45,13 @@ impl S3Server {
                 "--health",
                 "/health",
                 "posix",
+                "--versioning-dir",
             ])
-            .arg(folder.path());
+            .args([versions.path(), folder.path()]);
         let server = Server::start("versitygw", &command, Duration::from_secs(30), || {
             http::get(port, "/health").is_ok_and(|answer| answer.status == 200)
         });
-        Self { _server: server, port, folder }
+        Self { _server: server, port, folder, _versions: versions }
     }
 
     /// A server of another make, rclone's, without any bucket. It keeps no checksums.
@@ -56,6 +60,7 @@ impl S3Server {
     /// When it does not start.
     pub fn rclone() -> Self {
         let folder = tempfile::tempdir().expect("a folder for the buckets");
+        let versions = tempfile::tempdir().expect("a folder for nothing");
         let port = free_port();
         let mut command = tools::transfer_python().command("rclone");
         command.args(["serve", "s3", "--addr", &format!("127.0.0.1:{port}")]);
@@ -65,7 +70,7 @@ impl S3Server {
             // Whoever does not sign is refused, by a server that is there.
             http::get(port, "/").is_ok()
         });
-        Self { _server: server, port, folder }
+        Self { _server: server, port, folder, _versions: versions }
     }
 
     /// Makes a bucket: a folder below the server's own.
@@ -101,10 +106,22 @@ impl S3Server {
             "Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"], "Resource": resource,
         });
         let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
-        let script =
-            "import boto3, sys; boto3.client('s3').put_bucket_policy(Bucket=sys.argv[1], Policy=sys.argv[2])";
-        let mut put = tools::python().command("python");
-        process::run(put.args(["-c", script, bucket, &policy]).envs(self.environment()));
+        self.asks(&format!("put_bucket_policy(Bucket='{bucket}', Policy='{policy}')"));
+    }
+
+    /// Keeps what is overwritten in a bucket from now on.
+    ///
+    /// # Panics
+    /// When the server refuses that.
+    pub fn keep_versions(&self, bucket: &str) {
+        let versioning = "VersioningConfiguration={'Status': 'Enabled'}";
+        self.asks(&format!("put_bucket_versioning(Bucket='{bucket}', {versioning})"));
+    }
+
+    /// Has the AWS SDK ask for something.
+    fn asks(&self, question: &str) {
+        let script = format!("import boto3; boto3.client('s3').{question}");
+        process::run(tools::python().command("python").args(["-c", &script]).envs(self.environment()));
     }
 
     /// The port it listens on.

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use handoff::SafePath;
 use object_store::azure::{AzureAuthorizer, MicrosoftAzure, MicrosoftAzureBuilder};
 use object_store::client::{HttpClient, HttpConnector as _, HttpRequest, HttpRequestBody, HttpResponse};
@@ -27,6 +27,8 @@ mod login;
 
 /// Marks an empty blob that stands for a folder.
 const FOLDER: &str = "x-ms-meta-hdi_isfolder";
+/// How many blobs are asked about at the same time.
+const QUESTIONS: usize = 16;
 /// The settings that are `object_store`'s to understand.
 const SETTINGS: [&str; 8] = [
     "access_key",
@@ -129,15 +131,13 @@ impl AzureStore {
 
     /// Leaves out the empty blobs that say of themselves that they stand for folders.
     async fn without_marked_folders(&self, files: Vec<RemoteFile>) -> Result<Vec<RemoteFile>, StoreError> {
-        let mut kept = Vec::new();
-        for file in files {
+        let looked_at = files.into_iter().map(|file| async move {
             let is_marked = file.size == Some(0)
                 && self.head(file.path.as_str(), None).await?.headers().contains_key(FOLDER);
-            if !is_marked {
-                kept.push(file);
-            }
-        }
-        Ok(kept)
+            Ok((!is_marked).then_some(file))
+        });
+        let looked_at = stream::iter(looked_at).buffered(QUESTIONS);
+        looked_at.try_filter_map(|file| std::future::ready(Ok(file))).try_collect().await
     }
 }
 

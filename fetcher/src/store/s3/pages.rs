@@ -3,8 +3,12 @@
 //! That crate reads a page as a whole however long it is, takes a page that is not the last for the last one if it
 //! does not say how to go on, and follows pages for as long as there are any. A model would then lack files, or memory
 //! and time have no bound. So a page is read here, up to a bound; one that says there is more must say how to get it,
-//! and not by itself; and there are only so many of them. An element is looked for as text: in the names of keys, its
-//! brackets would be escaped.
+//! and not by itself; and there are only so many of them.
+//!
+//! It takes the `/` off the end of a name, too. An empty object of such a name is what consoles make to stand for a
+//! folder; without its `/` it would be a file that nobody has. So those are left out here.
+//!
+//! An element is looked for as text: in the names of keys, its brackets would be escaped.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -41,15 +45,14 @@ impl Pages {
         *request.headers_mut() = parts.headers;
         let response = client.execute(request).await.map_err(|error| unknown(error.without_url()))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = match status {
-            StatusCode::OK => read(response).await?,
-            _ => Vec::new(),
-        };
+        let mut page = String::new();
         if status == StatusCode::OK {
-            check(&String::from_utf8_lossy(&body), before.as_deref()).map_err(malformed)?;
+            page = String::from_utf8(read(response).await?).map_err(|error| malformed(error.to_string()))?;
+            check(&page, before.as_deref()).map_err(malformed)?;
             self.count(before.is_none()).map_err(malformed)?;
+            page = without_folder_markers(&page);
         }
-        let mut answer = HttpResponse::new(body.into());
+        let mut answer = HttpResponse::new(page.into());
         (*answer.status_mut(), *answer.headers_mut()) = (status, headers);
         Ok(answer)
     }
@@ -99,6 +102,26 @@ pub(crate) fn check(page: &str, before: Option<&str>) -> Result<(), String> {
     }
 }
 
+/// The page without the empty objects whose names end in `/`: `Contents` of a bucket, and every `Blob` of a container.
+pub(crate) fn without_folder_markers(page: &str) -> String {
+    let (start, end) = match page.contains("<Blobs>") {
+        true => ("<Blob>", "</Blob>"),
+        false => ("<Contents>", "</Contents>"),
+    };
+    page.split_inclusive(end)
+        .map(|piece| match piece.split_once(start) {
+            Some((before, object)) if is_folder_marker(object) => before,
+            _ => piece,
+        })
+        .collect()
+}
+
+fn is_folder_marker(object: &str) -> bool {
+    let name = element(object, "Key").or_else(|| element(object, "Name"));
+    let size = element(object, "Size").or_else(|| element(object, "Content-Length"));
+    size == Some("0") && name.is_some_and(|name| name.ends_with('/'))
+}
+
 /// The text of the first element of that name, up to whatever markup comes next.
 fn element<'a>(page: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = page.split_once(&format!("<{name}>"))?;
@@ -126,6 +149,23 @@ mod tests {
         assert!(check("<IsTruncated>true</IsTruncated>", Some("a")).is_err());
         assert!(check(&page(true, "<NextContinuationToken>"), None).is_err(), "markup is no token");
         assert!(check(&page(true, "a"), Some("a")).unwrap_err().contains("that page again"));
+    }
+
+    #[test]
+    fn empty_objects_that_stand_for_folders_are_left_out() {
+        let object =
+            |key: &str, size: u32| format!("<Contents><Key>{key}</Key><Size>{size}</Size></Contents>");
+        let page = |objects: &[String]| format!("<ListBucketResult>{}</ListBucketResult>", objects.concat());
+        let (file, empty, odd) = (object("a/b", 1), object("a/c", 0), object("a/d/", 1));
+        let listed = [object("a/", 0), file.clone(), object("a/b/", 0), empty.clone(), odd.clone()];
+        assert_eq!(without_folder_markers(&page(&listed)), page(&[file, empty, odd]));
+        let blob = |name: &str| {
+            format!(
+                "<Blob><Name>{name}</Name><Properties><Content-Length>0</Content-Length></Properties></Blob>"
+            )
+        };
+        let container = |blobs: &[String]| format!("<Blobs>{}</Blobs><NextMarker />", blobs.concat());
+        assert_eq!(without_folder_markers(&container(&[blob("a/"), blob("a")])), container(&[blob("a")]));
     }
 
     #[test]
