@@ -10,6 +10,7 @@ mod argocd;
 mod azure;
 mod canary;
 mod catalog;
+mod certificates;
 mod cli;
 mod cluster;
 mod confinement;

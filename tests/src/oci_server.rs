@@ -70,6 +70,11 @@ impl OciServer {
         Self { _server: server, port, folder, is_private }
     }
 
+    /// The port it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Its host and port.
     pub fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)

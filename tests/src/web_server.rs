@@ -54,7 +54,7 @@ impl WebServer {
         server
     }
 
-    /// nginx that passes what it is asked over TLS, at `localhost`, on to a server on this port.
+    /// nginx that passes what it is asked over TLS, at `localhost` and `registry.localhost`, on to a server on this port.
     ///
     /// # Panics
     /// When it does not start.
@@ -65,9 +65,10 @@ impl WebServer {
             let listen = format!(
                 "listen 127.0.0.1:{port}; listen 127.0.0.1:{tls_port} ssl;\n\
                  ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.key;\n\
-                 location /api {{ proxy_pass http://127.0.0.1:{upstream}; }}"
+                 location = /up {{ root {folder}/www; }}\n\
+                 location / {{ proxy_pass http://127.0.0.1:{upstream}; }}"
             );
-            nginx(folder, &listen)
+            nginx_beside(folder, &listen)
         });
         server.tls_port = Some(tls_port);
         server
@@ -196,7 +197,7 @@ fn nginx_beside(folder: &str, server: &str) -> Command {
     command
 }
 
-/// A certificate for `localhost` and the authority that signed it: a server's certificate must not be its own
+/// A certificate for `localhost` and `registry.localhost`, and the authority that signed it: a server's certificate must not be its own
 /// authority's. The folder gets `authority.pem`, `server.pem` and `server.key`.
 ///
 /// # Panics
@@ -206,7 +207,7 @@ pub fn make_certificate(folder: &Path) {
         key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
         openssl req -x509 $key -keyout authority.key -out authority.pem -subj /CN=authority -days 2
         openssl req $key -keyout server.key -out server.csr -subj /CN=localhost
-        printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' >extensions
+        printf 'subjectAltName=DNS:localhost,DNS:registry.localhost\nbasicConstraints=CA:FALSE\n' >extensions
         openssl x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 \
             -extfile extensions -out server.pem";
     crate::process::run(Command::new("sh").args(["-ec", script]).current_dir(folder));
