@@ -29,6 +29,8 @@ pub use azure::AzureSettings;
 pub use file::UnreadableCredentials;
 #[cfg(feature = "git")]
 pub use git::GitCredentials;
+#[cfg(feature = "gcs")]
+pub(crate) use file::read as read_credentials;
 pub use google::GoogleSettings;
 #[cfg(feature = "hdfs")]
 pub use hdfs::{HdfsAccess, HdfsSettings};

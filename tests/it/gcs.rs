@@ -10,6 +10,8 @@ use plimsoll_tests::fault_server::{Answer, FaultServer, Request};
 use plimsoll_tests::gcs_server::GcsServer;
 use plimsoll_tests::process;
 
+mod federation;
+
 use crate::fetcher::{Fetcher, digest_by_coreutils, noise, sample_model, tree};
 
 /// A server with the sample model below `models/a/v1`, and a neighbour whose name begins in the same way.

@@ -155,7 +155,7 @@ fn read_request(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<(Reques
     while let Some((name, value)) = line()?.split_once(':') {
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let request = Request { method, target, headers };
+    let request = Request { method, target, headers, body: String::new() };
     let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = Vec::new();
     reader.take(length).read_to_end(&mut body)?;

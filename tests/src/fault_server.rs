@@ -3,13 +3,15 @@
 //! Each connection is one thread and carries one request, or as many as the answers keep it for. The test's function
 //! sees the request and gives the answer, down to where the body is cut.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// What is larger is an upload.
+const LARGEST_QUESTION: u64 = 64 * 1024;
 /// In how many pieces a second a slow body is sent.
 const PIECES_A_SECOND: usize = 100;
 
@@ -22,6 +24,8 @@ pub struct Request {
     pub target: String,
     /// Header names in lower case, with their values.
     pub headers: Vec<(String, String)>,
+    /// The body of a question; that of an upload is left where it is.
+    pub body: String,
 }
 
 impl Request {
@@ -208,8 +212,9 @@ fn serve(
 ) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
     stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-    let mut lines = BufReader::new(stream).lines();
+    let mut reader = BufReader::new(stream);
     loop {
+        let mut lines = reader.by_ref().lines();
         let first = lines.next().transpose()?.unwrap_or_default();
         if first.is_empty() {
             return Ok(());
@@ -222,7 +227,11 @@ fn serve(
             let Some((name, value)) = line.split_once(':') else { break };
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let request = Request { method, target, headers };
+        let mut request = Request { method, target, headers, body: String::new() };
+        let length = request.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        if length <= LARGEST_QUESTION {
+            reader.by_ref().take(length).read_to_string(&mut request.body)?;
+        }
         let number = {
             let mut requests = requests.lock().map_err(|_| io::Error::other("an answer panicked"))?;
             requests.push(request.clone());

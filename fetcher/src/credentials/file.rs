@@ -20,7 +20,7 @@ pub struct UnreadableCredentials {
 }
 
 /// Reads a file that must be there.
-pub(super) fn read(path: &Path) -> Result<String, UnreadableCredentials> {
+pub(crate) fn read(path: &Path) -> Result<String, UnreadableCredentials> {
     let mut text = String::new();
     File::open(path)
         .and_then(|file| file.take(LARGEST).read_to_string(&mut text))

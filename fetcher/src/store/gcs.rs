@@ -23,6 +23,7 @@ use crate::limits::Limits;
 use crate::verify::content_digest::ContentDigest;
 use object::{Object, Page};
 
+mod federation;
 mod login;
 pub(crate) mod object;
 

@@ -1,19 +1,24 @@
 //! Who we are for Google Cloud Storage.
 //!
 //! `object_store` reads the file of `GOOGLE_APPLICATION_CREDENTIALS`, and asks the metadata server where there is
-//! none. Where that server does not answer, there may be none, and the bucket may be open to everybody: requests are
+//! none; a file that speaks of a workload's own token is read here ([`federation`](super::federation)). Where that server does not answer, there may be none, and the bucket may be open to everybody: requests are
 //! then made without credentials. It is asked again if they are refused, for in a Pod that has just been started it
 //! may take a moment.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use object_store::gcp::{GcpCredential, GcpCredentialProvider, GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{ClientOptions, RetryConfig};
 
+use super::federation::Federation;
 use crate::connection::Connection;
-use crate::credentials::GoogleSettings;
+use crate::credentials::{GoogleSettings, read_credentials};
 use crate::store::StoreError;
 use crate::store::cloud::{Connector, classify, deepest};
+
+/// What a setting names, for messages.
+const FILE: &str = "the file of GOOGLE_APPLICATION_CREDENTIALS";
 
 /// Finds out who we are.
 pub(super) struct Login {
@@ -75,6 +80,13 @@ fn provider(
     settings: &GoogleSettings,
     connection: &Connection,
 ) -> Result<GcpCredentialProvider, StoreError> {
+    let of_file = |reason| StoreError::Refused { what: FILE.to_owned(), reason };
+    // One that cannot be read is found out below.
+    let text = settings.credentials.as_ref().and_then(|path| read_credentials(Path::new(path)).ok());
+    let federation = text.map(|text| Federation::of(&text, &connection.signing_client)).transpose();
+    if let Some(federation) = federation.map_err(of_file)?.flatten() {
+        return Ok(Arc::new(federation));
+    }
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_bucket_name(bucket)
         .with_http_connector(Connector(connection.signing_client.clone()))
@@ -85,7 +97,7 @@ fn provider(
     }
     let client = builder.build().map_err(|error| StoreError::Refused {
         what: match settings.credentials {
-            Some(_) => "the file of GOOGLE_APPLICATION_CREDENTIALS".to_owned(),
+            Some(_) => FILE.to_owned(),
             None => format!("gs://{bucket}"),
         },
         reason: deepest(&error),
