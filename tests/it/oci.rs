@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 mod archives;
+mod tokens;
 
 use crate::fetcher::{Fetcher, Outcome, digest_by_coreutils, noise, sample_model, tree};
 
@@ -63,6 +64,18 @@ fn docker_config(host: &str, entry: &Value) -> TempDir {
     let text = json!({"auths": {host: entry}}).to_string();
     fs::write(folder.path().join("config.json"), text).unwrap();
     folder
+}
+
+/// Pushes a kit whose model is at `path`, with these parts.
+fn push_kit(server: &OciServer, reference: &str, path: &str, parts: &[(&str, Vec<u8>)]) {
+    let name = reference.split(':').next().unwrap();
+    let config = json!({"manifestVersion": "1.0.0", "model": {"path": path}}).to_string();
+    let config = server.blob(name, KITFILE, config.as_bytes());
+    let layer = |(part, content): &(&str, Vec<u8>)| {
+        let kind = format!("application/vnd.kitops.modelkit.{part}.v1.tar+gzip");
+        server.blob(name, &kind, content)
+    };
+    server.manifest(reference, &config, &parts.iter().map(layer).collect::<Vec<_>>());
 }
 
 #[track_caller]
@@ -154,15 +167,10 @@ fn a_model_pack_is_files_under_their_paths_and_archives() {
 fn kits_images_and_folders_are_planned_as_archives() {
     let (server, fetcher) = (OciServer::start(), Fetcher::new());
     let address = |reference: &str| format!("oci://{}/models/{reference}", server.host());
-    let kit = |reference: &str, path: &str, parts: &[&str]| {
+    let kit = |reference: &str, path: &str, parts: &[&'static str]| {
         let name = reference.split(':').next().unwrap();
-        let config = json!({"manifestVersion": "1.0.0", "model": {"path": path}}).to_string();
-        let config = server.blob(name, KITFILE, config.as_bytes());
-        let layer = |part: &&str| {
-            let kind = format!("application/vnd.kitops.modelkit.{part}.v1.tar+gzip");
-            server.blob(name, &kind, format!("{name} {part}").as_bytes())
-        };
-        server.manifest(reference, &config, &parts.iter().map(layer).collect::<Vec<_>>());
+        let layer = |part: &&'static str| (*part, format!("{name} {part}").into_bytes());
+        push_kit(&server, reference, path, &parts.iter().map(layer).collect::<Vec<_>>());
     };
     kit("base:v1", "./model.onnx", &["model", "code", "dataset"]);
     let unpack = json!({"format": "tar-gzip"});
@@ -174,6 +182,14 @@ fn kits_images_and_folders_are_planned_as_archives() {
     kit("tuned:v1", &format!("{}/models/base:v1", server.host()), &["modelpart", "docs"]);
     let expected = [file(1, "base model"), file(2, "tuned modelpart"), file(3, "tuned docs")];
     assert_eq!(plan(&fetcher, &address("tuned:v1")).1, expected);
+    // Ten may be, one upon the other.
+    for number in 1..=11 {
+        let below = if number == 1 { "base".to_owned() } else { format!("kit-{}", number - 1) };
+        kit(&format!("kit-{number}:v1"), &format!("{}/models/{below}:v1", server.host()), &[]);
+    }
+    assert_eq!(plan(&fetcher, &address("kit-10:v1")).1, [file(1, "base model")]);
+    let refused = fetcher.run(&["resolve", "--uri", &address("kit-11:v1")]).expect(65);
+    assert!(refused.stderr.contains("more than 10 kits are built upon each other"), "{}", refused.stderr);
     // Two that are built upon each other.
     kit("base:v1", &format!("{}/models/tuned:v1", server.host()), &[]);
     let refused = fetcher.run(&["resolve", "--uri", &address("tuned:v1")]).expect(65);
@@ -304,47 +320,6 @@ fn a_private_registry_lets_in_who_is_in_dockers_config() {
         file.display()
     );
     assert_refused(pull(&hasty().with("DOCKER_CONFIG", &path(&good)), &uri), 64, &helper);
-}
-
-#[test]
-fn a_token_is_asked_for_once_and_goes_to_the_registry_alone() {
-    let content = noise(400_000);
-    let digest = Sha256Digest::of(&content);
-    let title = json!({"org.opencontainers.image.title": "model.bin"});
-    let layer = json!({"mediaType": "x", "size": content.len(), "digest": format!("sha256:{digest}"), "annotations": title});
-    let config = json!({"mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": format!("sha256:{}", Sha256Digest::of(b"{}"))});
-    let manifest = json!({"config": config, "layers": [layer]}).to_string();
-    let storage = FaultServer::start(move |_, request| Answer::file(request, &content, "\"1\""));
-    let elsewhere = storage.url();
-    let tokens = FaultServer::start(|_, request| match request.header("authorization") {
-        Some(_) => Answer {
-            body: br#"{"token": "c4n4ry-token", "expires_in": 300}"#.to_vec(),
-            ..Answer::status("200 OK")
-        },
-        None => Answer::status("401 Unauthorized"),
-    });
-    let realm = format!("Bearer realm=\"{}/token\",service=\"models\"", tokens.url());
-    let registry = FaultServer::start(move |_, request| {
-        if request.header("authorization") != Some("Bearer c4n4ry-token") {
-            return Answer::status("401 Unauthorized").with("WWW-Authenticate", &realm);
-        }
-        match request.target.contains("/manifests/") {
-            true => Answer { body: manifest.clone().into(), ..Answer::status("200 OK") },
-            false => Answer::status("307 Temporary Redirect").with("Location", &format!("{elsewhere}/blob")),
-        }
-    });
-    let host = registry.url().replace("http://", "");
-    let uri = format!("oci://{host}/a:v1");
-    let folder = docker_config(&host, &json!({"username": USER, "password": PASSWORD}));
-    let fetcher = hasty().with("DOCKER_CONFIG", folder.path().to_str().unwrap());
-    pull(&fetcher, &uri).expect(0);
-    assert_eq!(fetcher.receipt().files[0].sha256, digest);
-    let asked: Vec<_> = tokens.requests().into_iter().map(|request| request.target).collect();
-    assert_eq!(asked, ["/token?scope=repository%3Aa%3Apull&service=models"]);
-    let requests = storage.requests();
-    assert!(!requests.is_empty() && requests.iter().all(|request| request.header("authorization").is_none()));
-    let refused = pull(&hasty(), &uri).expect(77);
-    assert!(refused.last_words.contains("there are no credentials for"), "{}", refused.last_words);
 }
 
 #[test]

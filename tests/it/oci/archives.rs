@@ -8,9 +8,8 @@ use std::process::Command;
 use handoff::Integrity;
 use plimsoll_tests::oci_server::OciServer;
 use plimsoll_tests::{process, tools};
-use serde_json::json;
 
-use super::{IMAGE, KITFILE};
+use super::{IMAGE, push_kit};
 use crate::fetcher::{Fetcher, tree};
 
 type Files<'a> = [(&'a str, &'a str)];
@@ -46,20 +45,14 @@ fn assert_pulled(server: &OciServer, reference: &str, expected: &Files<'_>) {
 #[test]
 fn a_kit_is_unpacked_over_the_model_that_it_is_built_upon() {
     let server = OciServer::start();
-    let kit = |reference: &str, path: &str, layers: &[(&str, &Files<'_>)]| {
-        let name = reference.split(':').next().unwrap();
-        let config = json!({"manifestVersion": "1.0.0", "model": {"path": path}}).to_string();
-        let config = server.blob(name, KITFILE, config.as_bytes());
-        let layer = |(part, files): &(&str, &Files<'_>)| {
-            let kind = format!("application/vnd.kitops.modelkit.{part}.v1.tar+gzip");
-            server.blob(name, &kind, &archive(files, &["-z"]))
-        };
-        server.manifest(reference, &config, &layers.iter().map(layer).collect::<Vec<_>>());
+    let kit = |reference: &str, path: &str, parts: &[(&'static str, &Files<'_>)]| {
+        let part = |(part, files): &(&'static str, &Files<'_>)| (*part, archive(files, &["-z"]));
+        push_kit(&server, reference, path, &parts.iter().map(part).collect::<Vec<_>>());
     };
     let weights: &Files<'_> = &[("weights/model.onnx", "weights")];
     kit("base:v1", "./weights", &[("model", weights), ("dataset", &[("data.csv", "1,2")])]);
     assert_pulled(&server, "base:v1", weights);
-    let parts: [(&str, &Files<'_>); 2] =
+    let parts: [(&'static str, &Files<'_>); 2] =
         [("modelpart", &[("adapter/lora.bin", "lora")]), ("code", &[("serve.py", "pass")])];
     kit("tuned:v1", &format!("{}/models/base:v1", server.host()), &parts);
     let all = [("adapter/lora.bin", "lora"), ("serve.py", "pass"), ("weights/model.onnx", "weights")];
