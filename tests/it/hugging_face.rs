@@ -1,8 +1,10 @@
 //! The Hugging Face Hub: by a stand-in that the official client is content with.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use handoff::Integrity;
+use plimsoll_tests::fault_server::Request;
 use plimsoll_tests::hugging_face::{Hub, REPOSITORY};
 use plimsoll_tests::{process, skip, tools};
 
@@ -153,6 +155,75 @@ fn a_token_opens_what_is_gated_and_is_the_hubs_alone() {
         );
         assert!(!refused.stderr.contains("c4n4ry"), "{}", refused.stderr);
     }
+}
+
+#[test]
+fn a_token_is_found_in_every_file_that_the_hubs_client_reads() {
+    let (hub, model, folder) = (Hub::start(), sample_model(), tempfile::tempdir().unwrap());
+    hub.commit(model.path(), "main");
+    hub.gate("hf_c4n4ry");
+    for (variable, value, file) in [
+        ("HF_TOKEN_PATH", "named", "named"),
+        ("HF_HOME", "hub", "hub/token"),
+        ("XDG_CACHE_HOME", "cache", "cache/huggingface/token"),
+        ("HOME", "home", "home/.cache/huggingface/token"),
+    ] {
+        let file = folder.path().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "hf_c4n4ry\n").unwrap();
+        let value = folder.path().join(value).display().to_string();
+        let fetcher = fetcher(&hub).with(variable, &value).with("FETCHER_LOG_LEVEL", "trace");
+        let outcome = fetcher.run(&["pull", "--uri", &format!("hf://{REPOSITORY}")]).expect(0);
+        assert_eq!(tree(&fetcher.model()), tree(model.path()), "{variable}");
+        assert!(!outcome.stderr.contains("c4n4ry"), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_download_that_breaks_off_goes_on_where_it_was() {
+    let (hub, model) = (Hub::start(), sample_model());
+    hub.commit(model.path(), "main");
+    let fetcher = fetcher(&hub).with("FETCHER_CONNECTIONS", "1").with("FETCHER_RETRY_ATTEMPTS", "1");
+    let uri = format!("hf://{REPOSITORY}");
+    hub.cut(Some(1_500_000));
+    let broken = fetcher.run(&["pull", "--uri", &uri]).expect(69);
+    assert!(broken.last_words.contains("cannot fetch model.safetensors"), "{}", broken.last_words);
+    assert!(tree(&fetcher.model()).is_empty() && !fetcher.has_receipt());
+    hub.cut(None);
+    let before = hub.content_requests().len();
+    fetcher.run(&["pull", "--uri", &uri]).expect(0);
+    assert_eq!(tree(&fetcher.model()), tree(model.path()));
+    assert!(fetcher.receipt().resumed_bytes >= 1_000_000, "{}", fetcher.receipt().resumed_bytes);
+    let digest = handoff::Sha256Digest::of(&fs::read(model.path().join("model.safetensors")).unwrap());
+    let later = hub.content_requests().split_off(before);
+    let again = later.iter().filter(|request| request.target.contains(&digest.to_string()));
+    let first = again.filter_map(Request::offset).min();
+    assert!(first.is_some_and(|first| first >= 1_000_000), "{first:?}");
+}
+
+#[test]
+fn a_busy_hub_is_asked_again_when_it_says() {
+    let (hub, model) = (Hub::start(), sample_model());
+    hub.commit(model.path(), "main");
+    hub.throttle(2);
+    let (fetcher, started) = (fetcher(&hub), Instant::now());
+    let outcome = fetcher.run(&["pull", "--uri", &format!("hf://{REPOSITORY}")]).expect(0);
+    assert_eq!(tree(&fetcher.model()), tree(model.path()));
+    let waits = outcome.stderr.matches("wait_ms=1000").count();
+    assert!(waits >= 3 && started.elapsed() >= Duration::from_secs(3), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_file_of_another_commit_is_refused_by_its_name() {
+    let (hub, model) = (Hub::start(), sample_model());
+    let commit = hub.commit(model.path(), "main");
+    let other = "0".repeat(40);
+    hub.tell(&other);
+    let fetcher = fetcher(&hub);
+    let refused = fetcher.run(&["pull", "--uri", &format!("hf://{REPOSITORY}")]).expect(64);
+    let words = format!("expected a file of the commit {commit}, got one of \"{other}\"");
+    assert!(refused.last_words.ends_with(&words), "{}", refused.last_words);
+    assert!(tree(&fetcher.model()).is_empty());
 }
 
 #[test]

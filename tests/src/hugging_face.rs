@@ -32,6 +32,12 @@ struct State {
     damaged: Files,
     page: usize,
     content: String,
+    /// After how many bytes the content network breaks off.
+    cut: Option<usize>,
+    /// How many questions to the hub, and as many to the content network, come too soon.
+    throttled: [u32; 2],
+    /// What is said to be the commit of a file, whichever it is of.
+    told: Option<String>,
 }
 
 /// A running hub.
@@ -53,9 +59,9 @@ impl Hub {
     pub fn start() -> Self {
         let state = Arc::new(Mutex::new(State { page: 1000, ..State::default() }));
         let (of_hub, of_content) = (Arc::clone(&state), Arc::clone(&state));
-        let content = FaultServer::start(move |_, request| content(&lock(&of_content), request));
+        let content = FaultServer::start(move |_, request| content(&mut lock(&of_content), request));
         lock(&state).content = content.url();
-        let hub = FaultServer::start(move |_, request| answer(&lock(&of_hub), request));
+        let hub = FaultServer::start(move |_, request| answer(&mut lock(&of_hub), request));
         Self { state, hub, content }
     }
 
@@ -107,6 +113,21 @@ impl Hub {
         lock(&self.state).damaged.insert(name.to_owned(), content.to_vec());
     }
 
+    /// Breaks off after so many bytes of a large file from now on, or no longer.
+    pub fn cut(&self, bytes: Option<usize>) {
+        lock(&self.state).cut = bytes;
+    }
+
+    /// Asks for a second's patience so many times, and so does the content network.
+    pub fn throttle(&self, times: u32) {
+        lock(&self.state).throttled = [times; 2];
+    }
+
+    /// Says from now on that files are of this commit.
+    pub fn tell(&self, commit: &str) {
+        lock(&self.state).told = Some(commit.to_owned());
+    }
+
     /// Gives the tree in pages of so many entries.
     pub fn page(&self, entries: usize) {
         lock(&self.state).page = entries;
@@ -134,11 +155,16 @@ fn refusal(status: &str, code: &str) -> Answer {
     Answer { body, ..Answer::status(status) }.with("X-Error-Code", code).with("X-Error-Message", code)
 }
 
-fn answer(state: &State, request: &Request) -> Answer {
-    let answer = found(state, request);
-    match request.method.as_str() {
-        "HEAD" => Answer { announced: Some(answer.body.len()), body: Vec::new(), ..answer },
-        _ => answer,
+/// Whether it is too soon for a question to the one or the other.
+fn too_soon(left: &mut u32) -> Option<Answer> {
+    *left = left.checked_sub(1)?;
+    Some(Answer::status("429 Too Many Requests").with("Retry-After", "1"))
+}
+
+fn answer(state: &mut State, request: &Request) -> Answer {
+    match too_soon(&mut state.throttled[0]) {
+        Some(answer) => answer,
+        None => answer_to_head(request, found(state, request)),
     }
 }
 
@@ -202,6 +228,7 @@ fn tree(state: &State, files: &Files, path: &str, query: &str, request: &Request
 fn resolve(state: &State, files: &Files, commit: &str, name: &str, request: &Request) -> Answer {
     let name = percent_decoded(name);
     let Some(content) = files.get(&name) else { return refusal("404 Not Found", "EntryNotFound") };
+    let commit = state.told.as_deref().unwrap_or(commit);
     if content.len() > SMALL {
         let sha256 = Sha256Digest::of(content).to_string();
         let location =
@@ -216,14 +243,21 @@ fn resolve(state: &State, files: &Files, commit: &str, name: &str, request: &Req
     Answer::file(request, sent, &format!("\"{}\"", git_hash(content))).with("X-Repo-Commit", commit)
 }
 
-fn content(state: &State, request: &Request) -> Answer {
+fn content(state: &mut State, request: &Request) -> Answer {
+    if let Some(answer) = too_soon(&mut state.throttled[1]) {
+        return answer;
+    }
     let digest = request.target.trim_start_matches('/').split('?').next().unwrap_or_default();
     let files = state.commits.values().flatten();
     let found = files.into_iter().find(|(_, content)| Sha256Digest::of(content).to_string() == digest);
     match found {
         Some((name, content)) => {
             let sent = state.damaged.get(name).unwrap_or(content);
-            answer_to_head(request, Answer::file(request, sent, &format!("\"{digest}\"")))
+            let answer = Answer::file(request, sent, &format!("\"{digest}\""));
+            match state.cut {
+                Some(bytes) => answer.cut(bytes),
+                None => answer_to_head(request, answer),
+            }
         }
         None => Answer::status("404 Not Found"),
     }

@@ -22,15 +22,17 @@ pub struct HuggingFaceSettings {
 }
 
 impl HuggingFaceSettings {
-    /// Reads `HF_TOKEN`, and where a token may lie instead: `HF_TOKEN_PATH`, `HF_HOME/token`, or the cache of who has a home.
+    /// Reads `HF_TOKEN`, and where a token may lie instead: `HF_TOKEN_PATH`, `HF_HOME/token`, or `huggingface/token` in
+    /// the cache, which is `XDG_CACHE_HOME` or in the home folder.
     pub fn from_environment(environment: Environment<'_>) -> Self {
         let below = |variable: &str, path: &str| Some(Path::new(&environment(variable)?).join(path));
         let files = match environment("HF_TOKEN_PATH") {
             Some(path) => vec![Place::Named(path.into())],
             None => {
                 let named = below("HF_HOME", "token").map(Place::Named);
+                let cache = below("XDG_CACHE_HOME", "huggingface/token").map(Place::Named);
                 let at_home = below("HOME", ".cache/huggingface/token").map(Place::AtHome);
-                named.into_iter().chain(at_home).collect()
+                named.into_iter().chain(cache).chain(at_home).collect()
             }
         };
         let token = environment("HF_TOKEN").or_else(|| environment("HUGGING_FACE_HUB_TOKEN"));

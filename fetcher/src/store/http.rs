@@ -114,6 +114,17 @@ pub(super) async fn get(
     expected: Option<&Identity>,
     range: ByteRange,
 ) -> Result<Body, StoreError> {
+    get_if(request, url, expected, range, |_| Ok(())).await
+}
+
+/// The same, where a store says more of a file in its headers: why it is not the one, if so, is of the answer.
+pub(super) async fn get_if(
+    request: RequestBuilder,
+    url: &Url,
+    expected: Option<&Identity>,
+    range: ByteRange,
+    check: impl FnOnce(&HeaderMap) -> Result<(), String>,
+) -> Result<Body, StoreError> {
     let mut request = identity_encoded(request);
     if range != ByteRange::WHOLE {
         request = request.header(RANGE, range.to_string());
@@ -133,6 +144,7 @@ pub(super) async fn get(
     {
         return Err(malformed(format!("expected the bytes as they are, got content-encoding {encoding:?}")));
     }
+    check(response.headers()).map_err(malformed)?;
     let identity = identity(response.headers());
     // A server that ignores If-Match is caught here.
     if expected.is_some() && identity.is_some() && identity.as_ref() != expected {

@@ -2,20 +2,26 @@
 //!
 //! The hub gives small files itself and sends to a content network for large ones, without the token, since that is
 //! another host. A commit never changes, and the resolver knows every file's digest, so that nothing else has to tell one
-//! content from another. Endpoint: `GET /<repository>/resolve/<commit>/<path>`.
+//! content from another. The hub itself says of which commit a file is; a mirror that takes another is told by that at
+//! once. Endpoint: `GET /<repository>/resolve/<commit>/<path>`.
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use handoff::SafePath;
+use reqwest::header::HeaderMap;
 use url::Url;
 
 use super::{Body, ByteRange, Identity, Listing, Store, StoreError};
 use crate::connection::Connection;
 use crate::http::join;
 
+/// Says of which commit a file is.
+const COMMIT: &str = "x-repo-commit";
+
 /// A commit.
 pub struct HuggingFaceStore {
     root: Url,
+    commit: String,
     shown: String,
     client: reqwest::Client,
     token: Option<String>,
@@ -26,6 +32,7 @@ impl HuggingFaceStore {
     pub fn new(hub: &Url, repository: &str, commit: &str, connection: &Connection) -> Self {
         Self {
             root: join(hub, repository.split('/').chain(["resolve", commit])),
+            commit: commit.to_owned(),
             shown: format!("hf://{repository}"),
             client: connection.client.clone(),
             token: connection.hugging_face.clone(),
@@ -63,7 +70,13 @@ impl Store for HuggingFaceStore {
             if let Some(token) = &self.token {
                 request = request.bearer_auth(token);
             }
-            let body = super::http::get(request, &url, None, range).await.map_err(gated)?;
+            let is_of_it = |headers: &HeaderMap| match headers.get(COMMIT) {
+                Some(got) if got != self.commit.as_str() => {
+                    Err(format!("expected a file of the commit {}, got one of {got:?}", self.commit))
+                }
+                _ => Ok(()),
+            };
+            let body = super::http::get_if(request, &url, None, range, is_of_it).await.map_err(gated)?;
             // Whichever host answers may have an ETag of its own.
             Ok(Body { identity: None, ..body })
         }
