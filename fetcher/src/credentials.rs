@@ -27,10 +27,10 @@ mod password_file;
 
 pub use azure::AzureSettings;
 pub use file::UnreadableCredentials;
-#[cfg(feature = "git")]
-pub use git::GitCredentials;
 #[cfg(feature = "gcs")]
 pub(crate) use file::read as read_credentials;
+#[cfg(feature = "git")]
+pub use git::GitCredentials;
 pub use google::GoogleSettings;
 #[cfg(feature = "hdfs")]
 pub use hdfs::{HdfsAccess, HdfsSettings};

@@ -16,7 +16,7 @@ use crate::name::VersionName;
 use crate::resolve::{catalog, mlflow};
 use crate::signature::bundle::{self, Material};
 use crate::signature::{SignatureError, SignedManifest, statement};
-#[cfg(feature = "hdfs")]
+#[cfg(any(feature = "gcs", feature = "hdfs"))]
 use crate::store::RemoteFile;
 use crate::store::http::{Head, span};
 use crate::store::mlflow_artifacts::{self, Found};
@@ -182,6 +182,21 @@ pub fn hdfs(body: &[u8]) -> Result<(Vec<RemoteFile>, Option<ContentDigest>), Sto
 /// Why it is not.
 pub fn s3_page(page: &str, before: Option<&str>) -> Result<(), String> {
     pages::check(page, before)
+}
+
+/// The page of a bucket's or a container's listing without what stands for folders.
+pub fn without_folder_markers(page: &str) -> String {
+    pages::without_folder_markers(page)
+}
+
+/// The files below a prefix in a page of Google's listing, and what the next one is asked for by.
+///
+/// # Errors
+/// Why it is none.
+#[cfg(feature = "gcs")]
+pub fn gcs_page(page: &[u8], prefix: &str) -> Result<(Vec<RemoteFile>, Option<String>), String> {
+    use crate::store::gcs::object;
+    object::read::<object::Page>(page)?.below(prefix)
 }
 
 /// The checksum of a whole object in the headers of an answer.

@@ -80,11 +80,6 @@ impl AzureServer {
         self.port
     }
 
-    /// The port it listens on.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
     /// The environment that lets a client in, by the name that every client knows.
     pub fn environment(&self) -> Vec<(String, String)> {
         vec![("AZURE_STORAGE_CONNECTION_STRING".to_owned(), self.connection_string())]

@@ -122,6 +122,11 @@ pub fn s3_page(data: &[u8]) {
     let (before, page) = first_line(data);
     let (before, page) = (String::from_utf8_lossy(before), String::from_utf8_lossy(page));
     let before = Some(before.as_ref()).filter(|before| !before.is_empty());
+    let kept = fuzzing::without_folder_markers(&page);
+    assert!(
+        kept.len() <= page.len() && (kept == page || page.contains("/<")),
+        "only what ends in a `/` goes"
+    );
     match fuzzing::s3_page(&page, before) {
         Ok(()) => {
             // There is a way on, another than the one that led here, or the page is the last.
@@ -130,6 +135,26 @@ pub fn s3_page(data: &[u8]) {
                 let token = text("NextContinuationToken").expect("a token");
                 assert!(!token.is_empty() && Some(token) != before);
             }
+        }
+        Err(reason) => hold::message(reason),
+    }
+}
+
+/// A page of Google's listing; the first line is the prefix that it was asked for by.
+pub fn gcs_page(data: &[u8]) {
+    let (prefix, page) = first_line(data);
+    let Ok(prefix) = std::str::from_utf8(prefix) else { return };
+    match fuzzing::gcs_page(page, prefix) {
+        Ok((files, next)) => {
+            for file in &files {
+                hold::path(&file.path);
+                assert!(file.size.is_some() && file.identity.is_some(), "{}: a read is pinned", file.path);
+                if let Some(checksum) = &file.checksum {
+                    assert_eq!(checksum.as_bytes().len(), checksum.algorithm().bytes());
+                    hold::again(checksum);
+                }
+            }
+            assert!(next.is_none_or(|next| !next.is_empty()), "an empty token would begin anew");
         }
         Err(reason) => hold::message(reason),
     }

@@ -24,6 +24,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("certificates", signatures::certificates),
     ("checksums", answers::checksums),
     ("descriptor", documents::descriptor),
+    ("gcs_page", answers::gcs_page),
     ("git", answers::git),
     ("hdfs", answers::hdfs),
     ("journal", volume::journal),

@@ -114,8 +114,7 @@ impl GcsStore {
         let response = self.send(self.client.get(url.clone()), what, None).await?;
         let body = read_bounded(response, url, Limits::DEFAULT.document_bytes).await;
         let body = body.map_err(|error| error.renamed(what.to_owned()))?;
-        serde_json::from_slice(&body)
-            .map_err(|error| StoreError::Malformed { what: what.to_owned(), reason: error.to_string() })
+        object::read(&body).map_err(|reason| StoreError::Malformed { what: what.to_owned(), reason })
     }
 
     async fn object(&self, path: &str, identity: Option<&Identity>) -> Result<Object, StoreError> {
@@ -137,13 +136,12 @@ impl GcsStore {
             let mut query = vec![("prefix", prefix.as_str()), ("fields", &fields), ("maxResults", "1000")];
             query.extend(before.as_deref().map(|token| ("pageToken", token)));
             let page: Page = self.document(&self.url(&[], None, &query), &what).await?;
-            for object in page.items {
-                files.extend(object.below(&prefix).map_err(malformed)?);
-            }
+            let (listed, next) = page.below(&prefix).map_err(malformed)?;
+            files.extend(listed);
             if files.len() > Limits::DEFAULT.files {
                 return Err(StoreError::TooLarge { what, limit: Limits::DEFAULT.files });
             }
-            match page.next_page_token.filter(|token| !token.is_empty()) {
+            match next {
                 None => return Ok(without_folder_markers(files)),
                 next if next == before => {
                     return Err(malformed("the page after a page is that page again".to_owned()));

@@ -93,7 +93,7 @@ fn a_workloads_own_token_is_exchanged_for_one_of_googles() {
         [(as_itself, "Bearer canary-federated"), (as_an_account, "Bearer canary-impersonated")]
     {
         let server = bucket(move |request| request.header("authorization") == Some(bearer));
-        let (fetcher, _) = pull(with_account(&server, folder.path(), &account.to_string()), 0);
+        let (fetcher, _) = pull(with_account(&server.url(), folder.path(), &account.to_string()), 0);
         assert_eq!(tree(&fetcher.model())["model.bin"], b"weights");
     }
     assert_eq!(google.requests().len(), 3, "each token is asked for once");
@@ -104,8 +104,9 @@ fn who_gives_no_token_is_named_with_what_it_said() {
     let google = FaultServer::start(|_, request| answer(request));
     let (server, folder) = (bucket(|_| true), tempfile::tempdir().unwrap());
     let token = folder.path().join("token");
-    let failed =
-        |account: &Value, code| pull(with_account(&server, folder.path(), &account.to_string()), code).1;
+    let failed = |account: &Value, code| {
+        pull(with_account(&server.url(), folder.path(), &account.to_string()), code).1
+    };
     let good = account(&google.url(), &token);
     let missing = failed(&good, 64);
     let words = format!("cannot read credentials from {}: No such file", token.display());

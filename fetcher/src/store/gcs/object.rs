@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use handoff::text::shown;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::store::{Identity, RemoteFile};
 use crate::verify::content_digest::{Algorithm, ContentDigest};
@@ -12,8 +14,8 @@ use crate::verify::content_digest::{Algorithm, ContentDigest};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Page {
     #[serde(default)]
-    pub(crate) items: Vec<Object>,
-    pub(crate) next_page_token: Option<String>,
+    items: Vec<Object>,
+    next_page_token: Option<String>,
 }
 
 /// An object.
@@ -26,6 +28,19 @@ pub(crate) struct Object {
     generation: String,
     crc32c: Option<String>,
     md5_hash: Option<String>,
+}
+
+/// Reads what was answered.
+pub(crate) fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, String> {
+    serde_json::from_slice(answer).map_err(|error| shown(&error.to_string()))
+}
+
+impl Page {
+    /// The files below a prefix, and what the next page is asked for by, if there is one.
+    pub(crate) fn below(self, prefix: &str) -> Result<(Vec<RemoteFile>, Option<String>), String> {
+        let files = self.items.iter().filter_map(|object| object.below(prefix).transpose());
+        Ok((files.collect::<Result<_, _>>()?, self.next_page_token.filter(|token| !token.is_empty())))
+    }
 }
 
 impl Object {
