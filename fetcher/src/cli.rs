@@ -64,7 +64,9 @@ pub struct ReferenceArgs {
     #[arg(long, env = "MODEL_VERSION", value_name = "VERSION")]
     pub model_version: Option<String>,
     /// Address of the model instead of a registry: file://, s3://, gs://, az://, abfss://, wasbs://, hdfs://,
-    /// webhdfs://host:port/path, https://host/name.git, git+https://host/name.git@revision#subdirectory=path, http(s):// (one file, a folder with SHA256SUMS and / at its end, or a container of Azure), oci://host/repository:tag, hf://owner/name@revision,
+    /// webhdfs://host:port/path, https://host/name.git, git+https://host/name.git@revision#subdirectory=path, http(s):// (one
+    /// file, a folder with SHA256SUMS and / at its end, or a container or a file share of Azure), oci://host/repository:tag,
+    /// hf://owner/name@revision,
     /// model-registry://name/version, or in MLflow's words models:/name/version, models:/name@alias, models:/m-ID,
     /// runs:/RUN/path, mlflow-artifacts:/path. Name and version are then only labels.
     #[arg(long, env = "MODEL_URI", value_name = "URI")]

@@ -16,7 +16,7 @@ use crate::name::VersionName;
 use crate::resolve::{catalog, mlflow};
 use crate::signature::bundle::{self, Material};
 use crate::signature::{SignatureError, SignedManifest, statement};
-#[cfg(any(feature = "gcs", feature = "hdfs"))]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "hdfs"))]
 use crate::store::RemoteFile;
 use crate::store::http::{Head, span};
 use crate::store::mlflow_artifacts::{self, Found};
@@ -174,6 +174,20 @@ pub fn hdfs(body: &[u8]) -> Result<(Vec<RemoteFile>, Option<ContentDigest>), Sto
     let files = answer::read::<Folder>(body, "a folder")?.files();
     let named = files.iter().map(|status| status.named(&status.path_suffix, &status.path_suffix));
     named.collect::<Result<_, _>>().map(|files| (files, None))
+}
+
+/// Files and folders of a file share, and where the listing goes on.
+#[cfg(feature = "azure")]
+pub type FilesPage = (Vec<RemoteFile>, Vec<SafePath>, Option<String>);
+
+/// The files and folders in a page of a file share's listing, asked for by the marker `before`, and where it goes on.
+///
+/// # Errors
+/// Why it is none.
+#[cfg(feature = "azure")]
+pub fn azure_files(page: &[u8], before: Option<&str>) -> Result<FilesPage, String> {
+    let page = crate::store::azure::files::listing::Page::read(page, "a folder", before)?;
+    Ok((page.files, page.folders, page.next))
 }
 
 /// Whether a page of a bucket's listing, asked for by the token `before`, is one to go on from.

@@ -17,6 +17,8 @@ use handoff::SafePath;
 
 use crate::connection::Connection;
 use crate::uri::StoreUri;
+#[cfg(feature = "azure")]
+use crate::uri::azure::Service;
 use crate::verify::content_digest::ContentDigest;
 
 #[cfg(feature = "azure")]
@@ -181,6 +183,10 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         StoreUri::Git(uri) => Arc::new(git::GitStore::new(uri, connection)),
         #[cfg(feature = "hdfs")]
         StoreUri::Hdfs(uri) => Arc::new(hdfs::HdfsStore::new(uri, connection)?),
+        #[cfg(feature = "azure")]
+        StoreUri::Azure(uri) if uri.service == Service::Files => {
+            Arc::new(azure::files::FileShare::new(uri, connection)?)
+        }
         #[cfg(feature = "oci")]
         StoreUri::Oci(uri) => Arc::new(oci::OciStore::new(&uri.repository, connection)?),
         // Whatever can be written to can be read.
@@ -208,7 +214,9 @@ pub fn open_writable(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn 
         #[cfg(feature = "gcs")]
         StoreUri::Gcs { bucket, prefix } => Arc::new(gcs::GcsStore::new(bucket, prefix, connection)?),
         #[cfg(feature = "azure")]
-        StoreUri::Azure(uri) => Arc::new(azure::AzureStore::new(uri, connection)?),
+        StoreUri::Azure(uri) if uri.service == Service::Blobs => {
+            Arc::new(azure::AzureStore::new(uri, connection)?)
+        }
         #[cfg(not(feature = "azure"))]
         StoreUri::Azure(_) => return Err(left_out(uri)),
         #[cfg(not(feature = "gcs"))]

@@ -48,7 +48,7 @@ pub enum StoreUri {
         /// The prefix without slashes at its ends; empty for the whole bucket.
         prefix: String,
     },
-    /// `az://container/prefix`, or another spelling: see [`azure::AzureUri`].
+    /// `az://container/prefix`, a file share, or another spelling: see [`azure::AzureUri`].
     Azure(azure::AzureUri),
     /// `https://host/name.git`, or another spelling: see [`git::GitUri`].
     #[cfg(feature = "git")]

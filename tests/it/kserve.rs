@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use plimsoll_tests::azure_files::{self, FileShares};
 use plimsoll_tests::fault_server::{Answer, FaultServer};
 use plimsoll_tests::gcs_server::GcsServer;
 use plimsoll_tests::git_server::{GitServer, USER};
@@ -32,6 +33,13 @@ for name, contents in {'krbcontext': {}, 'krbcontext.context': {'krbContext': No
     sys.modules[name].__dict__.update(contents)
 ";
 
+/// Its image asks Azure itself, by an address that it makes up; here the same questions go to the server of the test.
+const AZURE_IS_HERE: &str = "import os, azure.storage.fileshare as shares
+client = shares.ShareServiceClient
+shares.ShareServiceClient = lambda url, **who: client(
+    os.environ['AZURE_STORAGE_FILE_ENDPOINT'] + ''.join(url.partition('?')[1:]), **who)
+";
+
 type Tree = BTreeMap<String, Vec<u8>>;
 
 /// What is left of a source, or the exit code and what was said of it.
@@ -54,7 +62,11 @@ impl Comparison {
     fn by_kserve(&self, uri: &str) -> Left {
         let destination = tempfile::tempdir().unwrap();
         let mut command = tools::kserve_python().command("python");
-        let before = if uri.contains("hdfs://") { WITHOUT_KERBEROS } else { "" };
+        let before = match uri {
+            _ if uri.contains("hdfs://") => WITHOUT_KERBEROS,
+            _ if uri.contains(".file.core.windows.net/") => AZURE_IS_HERE,
+            _ => "",
+        };
         command.args(["-c", &format!("{before}{ENTRY_POINT}"), uri]).arg(destination.path());
         command.envs(self.environment.iter().cloned());
         let output = process::output(&mut command);
@@ -438,4 +450,45 @@ fn from_a_git_repository_both_bring_the_same() {
     let pointer = server.keep_large(&weights);
     server.commit(&[("model.bin", &pointer), attributes]);
     both.agree(&format!("{}{}", front.tls_url(), server.path()), &[".gitattributes", "model.bin"]);
+}
+
+#[test]
+fn from_azure_file_shares_both_bring_the_same() {
+    if skipped("from_azure_file_shares_both_bring_the_same") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let weights = noise(300_000);
+    let files: [(&str, &[u8]); 5] = [
+        ("models/fraud/model.bin", &weights),
+        ("models/fraud/a & b/größe 1%20.txt", b"text"),
+        ("models/fraud/code/__init__.py", b""),
+        ("models/fraud-v2/model.bin", b"another model"),
+        ("other/model.bin", b"of another share"),
+    ];
+    put(folder.path(), &files);
+    let server = FileShares::start(folder.path());
+    server.page(2);
+    let account = "https://plimsoll.file.core.windows.net";
+    let both = || Comparison::new(&[]).with("AZURE_STORAGE_FILE_ENDPOINT", &server.url());
+    let by_key = || both().with("AZURE_STORAGE_ACCESS_KEY", azure_files::KEY);
+    let all =
+        ["fraud-v2/model.bin", "fraud/a & b/größe 1%20.txt", "fraud/code/__init__.py", "fraud/model.bin"];
+    by_key().agree(&format!("{account}/models/"), &all);
+    both().agree(&format!("{account}/models/?{}", azure_files::sign("models", None, 1)), &all);
+    let some = by_key().with("STORAGE_ALLOW_PATTERNS", "*.bin").with("STORAGE_IGNORE_PATTERNS", "fraud-v2/*");
+    some.agree(&format!("{account}/models/"), &["fraud/model.bin"]);
+
+    let uri = format!("{account}/models/fraud");
+    let (theirs, ours) = by_key().differ("a folder of an Azure file share", &uri);
+    let (theirs, ours) = (theirs.unwrap(), ours.unwrap());
+    assert_eq!(names(&theirs), all[1..]);
+    let below: Tree = ours.into_iter().map(|(name, content)| (format!("fraud/{name}"), content)).collect();
+    assert_eq!(below, theirs);
+
+    put(folder.path(), &[("deep/1/2/3/4/5/6/model.bin", b"weights"), ("deep/1/2/3/4/5/config.json", b"{}")]);
+    let uri = format!("{account}/deep/");
+    let (theirs, ours) = by_key().differ("a file below more than five folders of an Azure file share", &uri);
+    assert_eq!(names(&theirs.unwrap()), ["1/2/3/4/5/config.json"]);
+    assert_eq!(names(&ours.unwrap()), ["1/2/3/4/5/6/model.bin", "1/2/3/4/5/config.json"]);
 }

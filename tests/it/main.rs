@@ -8,6 +8,7 @@
 mod archive;
 mod argocd;
 mod azure;
+mod azure_files;
 mod canary;
 mod catalog;
 mod certificates;

@@ -270,7 +270,7 @@ fn answer_to_head(request: &Request, answer: Answer) -> Answer {
     }
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

@@ -6,6 +6,7 @@
 //! * [`process`]: a child process with a log, a readiness deadline and a certain end.
 //! * [`api_server`]: a real Kubernetes API server.
 //! * [`mlflow_server`], [`postgres_server`], [`s3_server`], [`gcs_server`], [`azure_server`], [`git_server`], [`hdfs_server`], [`model_registry`], [`oci_server`], [`model_server`], [`web_server`]: one real server each, on loopback.
+//! * [`hugging_face`], [`azure_files`]: stand-ins for what cannot be had here, held to what the official clients make of them.
 //! * [`fault_server`]: a server that misbehaves to order, for what no real one can be made to show.
 //! * [`fault_proxy`]: a proxy that damages what a real server answers; [`faults`]: everything it does, as a table.
 //! * [`crashes`]: ends the fetcher at every stage and counts what that cost.
@@ -22,6 +23,7 @@
 )]
 
 pub mod api_server;
+pub mod azure_files;
 pub mod azure_server;
 pub mod binaries;
 pub mod browser;

@@ -104,6 +104,22 @@ pub fn git(data: &[u8]) {
     }
 }
 
+/// A page of a file share's listing; the first line is the marker that it was asked for by.
+pub fn azure_files(data: &[u8]) {
+    let (before, page) = first_line(data);
+    let before = String::from_utf8_lossy(before);
+    let before = Some(before.as_ref()).filter(|before| !before.is_empty());
+    match fuzzing::azure_files(page, before) {
+        Ok((files, folders, next)) => {
+            files.iter().map(|file| &file.path).chain(&folders).for_each(hold::path);
+            let mut paths = files.iter().map(|file| &file.path).chain(&folders);
+            assert!(paths.all(|path| path.ancestors().any(|above| above == "a folder")));
+            assert!(next.is_none_or(|next| !next.is_empty() && Some(next.as_str()) != before));
+        }
+        Err(reason) => hold::message(reason),
+    }
+}
+
 /// What WebHDFS answers.
 pub fn hdfs(data: &[u8]) {
     match fuzzing::hdfs(data) {

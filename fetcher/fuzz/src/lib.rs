@@ -21,6 +21,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("answer_head", answers::answer_head),
     ("archive", archives::archive),
+    ("azure_files", answers::azure_files),
     ("certificates", signatures::certificates),
     ("checksums", answers::checksums),
     ("descriptor", documents::descriptor),

@@ -9,10 +9,10 @@ use object_store::azure::AzureCredentialProvider;
 
 use super::Environment;
 
-/// Settings and credentials for Azure Blob Storage. Clones share what has been found out.
+/// Settings and credentials for Azure's blobs and file shares. Clones share what has been found out.
 #[derive(Clone, Default)]
 pub struct AzureSettings {
-    /// Settings by the names that `object_store` has for them, in the order in which they apply.
+    /// Settings by the names that `object_store` has for them, and `file_endpoint`, in the order in which they apply.
     settings: Vec<(&'static str, String)>,
     /// Where credentials come from, once a store has found out: they are asked for once per process.
     #[cfg(feature = "azure")]
@@ -20,7 +20,7 @@ pub struct AzureSettings {
 }
 
 /// A later one overrides an earlier one. KServe's come first, then those of Azure's tools and SDKs.
-const VARIABLES: [(&str, &str); 18] = [
+const VARIABLES: [(&str, &str); 19] = [
     ("AZ_CLIENT_ID", "client_id"),
     ("AZ_CLIENT_SECRET", "client_secret"),
     ("AZ_TENANT_ID", "tenant_id"),
@@ -37,6 +37,7 @@ const VARIABLES: [(&str, &str); 18] = [
     ("AZURE_STORAGE_SAS_TOKEN", "sas_token"),
     ("AZURE_STORAGE_BLOB_ENDPOINT", "endpoint"),
     ("AZURE_STORAGE_ENDPOINT", "endpoint"),
+    ("AZURE_STORAGE_FILE_ENDPOINT", "file_endpoint"),
     ("IDENTITY_ENDPOINT", "msi_endpoint"),
     ("AZURE_SKIP_SIGNATURE", "skip_signature"),
 ];
@@ -67,7 +68,7 @@ impl AzureSettings {
     }
 }
 
-/// Reads `AccountName=…;AccountKey=…;BlobEndpoint=…`, with the values that have a meaning for blobs.
+/// Reads `AccountName=…;AccountKey=…;BlobEndpoint=…`, with the values that have a meaning for blobs and files.
 fn connection_string(text: &str) -> Vec<(&'static str, String)> {
     let value = |wanted: &str| {
         let pairs = text.split(';').filter_map(|pair| pair.trim().split_once('='));
@@ -75,12 +76,13 @@ fn connection_string(text: &str) -> Vec<(&'static str, String)> {
         values.next().map(|(_, value)| value.to_owned()).filter(|value| !value.is_empty())
     };
     let account = value("AccountName");
-    let by_suffix = || {
+    let by_suffix = |service: &str| {
         let protocol = value("DefaultEndpointsProtocol").unwrap_or_else(|| "https".to_owned());
-        Some(format!("{protocol}://{}.blob.{}", account.as_ref()?, value("EndpointSuffix")?))
+        Some(format!("{protocol}://{}.{service}.{}", account.as_ref()?, value("EndpointSuffix")?))
     };
     let settings = [
-        ("endpoint", value("BlobEndpoint").or_else(by_suffix)),
+        ("endpoint", value("BlobEndpoint").or_else(|| by_suffix("blob"))),
+        ("file_endpoint", value("FileEndpoint").or_else(|| by_suffix("file"))),
         ("account_name", account.clone()),
         ("access_key", value("AccountKey")),
         ("sas_token", value("SharedAccessSignature")),
@@ -111,6 +113,7 @@ mod tests {
         assert_eq!(settings.get("account_name"), Some("acme"));
         assert_eq!(settings.get("access_key"), Some("Zm9v=="));
         assert_eq!(settings.get("endpoint"), Some("https://acme.blob.core.windows.net"));
+        assert_eq!(settings.get("file_endpoint"), Some("https://acme.file.core.windows.net"));
         let text = "BlobEndpoint=http://127.0.0.1:10000/acme;SharedAccessSignature=sv=1&sig=x";
         let settings = read(&[("AZURE_STORAGE_CONNECTION_STRING", text)]);
         assert_eq!(settings.get("endpoint"), Some("http://127.0.0.1:10000/acme"));

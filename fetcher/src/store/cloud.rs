@@ -188,7 +188,7 @@ impl<T: ObjectStore> Bucket<T> {
 }
 
 /// An ETag as a header has it: Azure leaves out the quotes in its listings.
-fn quoted(etag: &str) -> Identity {
+pub(super) fn quoted(etag: &str) -> Identity {
     match etag.starts_with('"') || etag.starts_with("W/") {
         true => Identity(etag.to_owned()),
         false => Identity(format!("\"{etag}\"")),

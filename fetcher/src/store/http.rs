@@ -102,7 +102,7 @@ fn identity_encoded(request: RequestBuilder) -> RequestBuilder {
 }
 
 /// Only a strong ETag promises the same bytes.
-fn identity(headers: &HeaderMap) -> Option<Identity> {
+pub(super) fn identity(headers: &HeaderMap) -> Option<Identity> {
     let etag = headers.get(ETAG)?.to_str().ok()?;
     etag.starts_with('"').then(|| Identity(etag.to_owned()))
 }
@@ -132,8 +132,20 @@ pub(super) async fn get_if(
     if let Some(Identity(etag)) = expected {
         request = request.header(IF_MATCH, etag);
     }
-    let what = || Redacted(url).to_string();
     let response = send(request, url, &[StatusCode::RANGE_NOT_SATISFIABLE]).await?;
+    check(response.headers())
+        .map_err(|reason| StoreError::Malformed { what: Redacted(url).to_string(), reason })?;
+    body(response, url, expected, range)
+}
+
+/// The bytes of an answer, if they are those that were asked for.
+pub(super) fn body(
+    response: Response,
+    url: &Url,
+    expected: Option<&Identity>,
+    range: ByteRange,
+) -> Result<Body, StoreError> {
+    let what = || Redacted(url).to_string();
     if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
         // The file has become shorter than it was listed or described.
         return Err(StoreError::Changed { what: what() });
@@ -144,9 +156,8 @@ pub(super) async fn get_if(
     {
         return Err(malformed(format!("expected the bytes as they are, got content-encoding {encoding:?}")));
     }
-    check(response.headers()).map_err(malformed)?;
     let identity = identity(response.headers());
-    // A server that ignores If-Match is caught here.
+    // A server that ignores If-Match, or knows none, is caught here.
     if expected.is_some() && identity.is_some() && identity.as_ref() != expected {
         return Err(StoreError::Changed { what: what() });
     }
