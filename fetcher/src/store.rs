@@ -176,8 +176,9 @@ pub fn open(uri: &StoreUri, connection: &Connection) -> Result<Arc<dyn Store>, S
         StoreUri::HuggingFace { hub, repository, commit } => {
             Arc::new(hugging_face::HuggingFaceStore::new(hub, repository, commit, connection))
         }
-        StoreUri::MlflowArtifacts { server, path } => {
-            Arc::new(mlflow_artifacts::MlflowArtifacts::new(server, path, connection))
+        StoreUri::MlflowArtifacts { server, path, is_another } => {
+            let opened = mlflow_artifacts::MlflowArtifacts::new(server, path, connection);
+            Arc::new(if *is_another { opened.as_nobody(connection) } else { opened })
         }
         #[cfg(feature = "git")]
         StoreUri::Git(uri) => Arc::new(git::GitStore::new(uri, connection)),

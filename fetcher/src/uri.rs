@@ -75,6 +75,8 @@ pub enum StoreUri {
         server: Url,
         /// The path below its artifact root, without slashes at its ends.
         path: String,
+        /// Whether it is another server than the one that said so, whose credentials are then none of its business.
+        is_another: bool,
     },
     /// `oci://host/repository:tag` or `@sha256:…`: a manifest of an OCI registry, or a blob.
     #[cfg(feature = "oci")]
@@ -245,9 +247,10 @@ impl StoreUri {
             }
             // Each is named by the resolver, with its commit.
             Self::HuggingFace { .. } => Err(missing("hf")),
-            Self::MlflowArtifacts { server, path } => {
+            Self::MlflowArtifacts { server, path, is_another } => {
                 let (folder, file) = path.rsplit_once('/').unwrap_or(("", path));
-                let folder = Self::MlflowArtifacts { server: server.clone(), path: folder.to_owned() };
+                let (server, path, is_another) = (server.clone(), folder.to_owned(), *is_another);
+                let folder = Self::MlflowArtifacts { server, path, is_another };
                 Ok((folder, name(file, "mlflow-artifacts")?))
             }
             #[cfg(feature = "oci")]
@@ -352,7 +355,7 @@ impl fmt::Display for StoreUri {
                     _ => write!(f, " at {}", Redacted(hub)),
                 }
             }
-            Self::MlflowArtifacts { server, path } => {
+            Self::MlflowArtifacts { server, path, .. } => {
                 let shown = Redacted(server).to_string();
                 write!(f, "mlflow-artifacts of {}: {path}", shown.trim_end_matches('/'))
             }

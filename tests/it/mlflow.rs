@@ -116,6 +116,8 @@ fn artifacts_are_read_from_where_the_registry_says() {
     fs::create_dir(google.path().join("models")).unwrap();
     let (google, azure) = (GcsServer::start(google.path()), AzureServer::start());
     azure.does(&[json!({"do": "create", "container": "models"})]);
+    let other = MlflowServer::start(&Options::default());
+    let behind_other = format!("mlflow-artifacts of http://127.0.0.1:{}: of-others/", other.port());
     for (artifacts, address, rung) in [
         (Artifacts::Folder, "file:///", Integrity::Recorded),
         (Artifacts::Bucket(&s3, "models"), "s3://models/mlflow/", Integrity::Store),
@@ -125,6 +127,7 @@ fn artifacts_are_read_from_where_the_registry_says() {
             "https://plimsoll.blob.core.windows.net/models/mlflow/",
             Integrity::Store,
         ),
+        (Artifacts::Server(other.port()), &behind_other, Integrity::Recorded),
     ] {
         let server = MlflowServer::start(&Options { artifacts, ..Options::default() });
         let registered = server.register_model(NAME, &[("version", "v2.3")], &[]);

@@ -31,6 +31,8 @@ pub enum Artifacts<'a> {
     GoogleBucket(&'a GcsServer, &'a str),
     /// In a container of Azure's that clients read themselves: `wasbs://`.
     Container(&'a AzureServer, &'a str),
+    /// Behind another server on this port, which hands them out itself: `http://`.
+    Server(u16),
     /// In a bucket behind the server, which hands them out itself: `mlflow-artifacts:`.
     ProxiedBucket(&'a S3Server, &'a str),
 }
@@ -295,6 +297,9 @@ fn artifact_arguments(artifacts: Artifacts<'_>, folder: &Path) -> Vec<String> {
         Artifacts::Container(azure, container) => {
             direct(format!("wasbs://{container}@{}.blob.core.windows.net/mlflow", azure.account()))
         }
+        Artifacts::Server(port) => {
+            direct(format!("http://127.0.0.1:{port}/api/2.0/mlflow-artifacts/artifacts/of-others"))
+        }
         Artifacts::ProxiedBucket(_, bucket) => proxied(format!("s3://{bucket}/mlflow")),
     }
 }
@@ -305,7 +310,9 @@ fn of_store(artifacts: Artifacts<'_>) -> Vec<(String, String)> {
         Artifacts::Bucket(s3, _) | Artifacts::ProxiedBucket(s3, _) => s3.environment(),
         Artifacts::GoogleBucket(gcs, _) => gcs.environment(),
         Artifacts::Container(azure, _) => azure.environment(),
-        Artifacts::Proxied | Artifacts::ProxiedFolder(_) | Artifacts::Folder => Vec::new(),
+        Artifacts::Proxied | Artifacts::ProxiedFolder(_) | Artifacts::Folder | Artifacts::Server(_) => {
+            Vec::new()
+        }
     }
 }
 

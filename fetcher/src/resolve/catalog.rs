@@ -103,12 +103,10 @@ fn below(root: &StoreUri, name: &ModelName, version: &VersionName) -> StoreUri {
             StoreUri::Http(crate::http::join(url, segments))
         }
         StoreUri::HuggingFace { .. } => root.clone(),
-        StoreUri::MlflowArtifacts { server, path } => {
-            StoreUri::MlflowArtifacts { server: server.clone(), path: format!("{path}/{name}/{version}") }
-        }
+        // Not the address of a catalog: see `RegistryUri`.
+        StoreUri::MlflowArtifacts { .. } => root.clone(),
         #[cfg(feature = "git")]
         StoreUri::Git(_) => root.clone(),
-        // Not the address of a catalog: see `RegistryUri`.
         #[cfg(feature = "oci")]
         StoreUri::Oci(_) => root.clone(),
     }

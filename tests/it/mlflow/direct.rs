@@ -1,7 +1,7 @@
 //! Files in stores that are read from without the tracking server: registry and store are each shown what is for them.
 
 use plimsoll_tests::fault_proxy::FaultProxy;
-use plimsoll_tests::mlflow_server::{Login, MlflowServer, Options};
+use plimsoll_tests::mlflow_server::{Artifacts, Login, MlflowServer, Options};
 use serde_json::json;
 
 use super::NAME;
@@ -61,4 +61,21 @@ fn registry_and_store_are_each_shown_their_own_credentials() {
     let words = "access to https://plimsoll.blob.core.windows.net/models/a/v1 was refused (403 ";
     assert!(refused.last_words.contains(words), "{}", refused.last_words);
     assert!(refused.stderr.contains("hint: check the store's credentials"), "{}", refused.stderr);
+}
+
+#[test]
+fn another_server_of_artifacts_is_not_told_who_asks() {
+    let other = MlflowServer::start(&Options::default());
+    let front = FaultProxy::start(other.port());
+    let login = Login { username: "admin".into(), password: "a-long-password-1234".into() };
+    let artifacts = Artifacts::Server(front.port());
+    let server = MlflowServer::start(&Options { login: Some(login), artifacts, ..Options::default() });
+    server.register_model(NAME, &[], &[]);
+    // MLflow's own client tells anybody.
+    assert_eq!(shown(&front), [Some("Basic YWRtaW46YS1sb25nLXBhc3N3b3JkLTEyMzQ=".to_owned())]);
+    front.heal();
+    let fetcher = Fetcher::new().with_all(server.environment());
+    fetcher.pull(&server.registry(), NAME, "1").expect(0);
+    assert!(!tree(&fetcher.model()).is_empty());
+    assert_eq!(shown(&front), [None]);
 }
