@@ -83,7 +83,11 @@ impl ConfigError {
         match self {
             Self::Missing { hint, .. } | Self::Unusable { hint, .. } => Some(hint),
             Self::Uri { source: UriError::Credentials { .. }, .. } => Some(NO_CREDENTIALS),
-            Self::Name { .. } | Self::Uri { .. } => None,
+            Self::Uri { source: UriError::Feature { .. }, .. } => {
+                Some("take an image that was built with it; images/README.md says how")
+            }
+            Self::Uri { .. } => Some("`fetcher pull --help` shows how addresses are written"),
+            Self::Name { .. } => None,
         }
     }
 }

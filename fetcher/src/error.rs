@@ -214,6 +214,16 @@ impl Error {
             Self::List { source, .. } | Self::Catalog { source, .. } if source.class() == Class::Denied => {
                 Some("check the store's credentials and what they may do there")
             }
+            Self::List { uri, source } if source.class() == Class::NotFound => {
+                Some(match uri.starts_with("http") && uri.ends_with('/') {
+                    true => {
+                        "a folder of a web server says by a SHA256SUMS what is in it; without one, name a single file"
+                    }
+                    false => {
+                        "check the address: a folder is meant by its whole name, and upper and lower case differ"
+                    }
+                })
+            }
             Self::List { source, .. } | Self::Catalog { source, .. } => source.hint(),
             Self::Deadline { .. } => {
                 Some("a next start goes on from what is there; FETCHER_DEADLINE sets the time")

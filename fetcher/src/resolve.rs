@@ -236,6 +236,9 @@ impl ResolveError {
             Self::UnknownModel { registry, .. } if registry.starts_with("mlflow+") => {
                 Some("check the name; where the server has workspaces, MLFLOW_WORKSPACE says in which it is")
             }
+            Self::UnknownModel { .. } => {
+                Some("check the name, and that whoever asks may see the model; upper and lower case differ")
+            }
             Self::Archived { .. } => Some("name a version that is live, or restore this one in the registry"),
             Self::NoArtifact { .. } => Some("register the model's artifact with its `uri`"),
             Self::Ambiguous { .. } => {

@@ -85,6 +85,7 @@ fn every_link_leads_somewhere() {
         "k8s/README.md",
         "images/README.md",
         "fetcher/KSERVE.md",
+        "fetcher/MESSAGES.md",
         "tests/bench/README.md",
     ];
     for document in documents {

@@ -33,6 +33,7 @@ mod integrity;
 mod kserve;
 mod manifests;
 mod memory;
+mod messages;
 mod metrics;
 mod mlflow;
 mod model_registry;
